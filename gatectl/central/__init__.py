@@ -1,0 +1,1 @@
+"""The server: people, rules, events, console."""

@@ -1,0 +1,327 @@
+"""Central's tables (SQLAlchemy Core). Times are UTC epoch milliseconds unless a name says otherwise."""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+Id = BigInteger().with_variant(Integer, "sqlite")
+
+sites = Table(
+    "sites",
+    metadata,
+    Column("id", String(63), primary_key=True),
+    Column("name_zh", String(80), nullable=False),
+    Column("name_en", String(80), nullable=False),
+    Column("village", String(80), nullable=False, server_default=""),
+)
+
+gates = Table(
+    "gates",
+    metadata,
+    Column("id", String(63), primary_key=True),
+    Column("site_id", ForeignKey("sites.id"), nullable=False, index=True),
+    Column("name_zh", String(80), nullable=False),
+    Column("name_en", String(80), nullable=False),
+    Column("is_online", Boolean, nullable=False, server_default="0"),
+    Column("seen_at", BigInteger),
+    Column("offline_since", BigInteger),
+    Column("beat", Text, nullable=False, server_default="{}"),  # the last Heartbeat, as JSON
+    Column("list_epoch", String(64), nullable=False, server_default=""),
+    Column("list_ver", BigInteger, nullable=False, server_default="0"),
+    Column("list_hash", String(64), nullable=False, server_default=""),
+    Column("list_status", String(8), nullable=False, server_default=""),  # ok | nack
+    Column("list_error", Text, nullable=False, server_default=""),
+    Column("list_applied_at", BigInteger),
+)
+
+lanes = Table(
+    "lanes",
+    metadata,
+    Column("id", String(63), primary_key=True),
+    Column("gate_id", ForeignKey("gates.id"), nullable=False, index=True),
+    Column("kind", String(12), nullable=False),  # vehicle | pedestrian
+    Column("direction", String(4), nullable=False),  # in | out
+    Column("name_zh", String(80), nullable=False),
+    Column("name_en", String(80), nullable=False),
+)
+
+households = Table(
+    "households",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("site_id", ForeignKey("sites.id"), nullable=False, index=True),
+    Column("building", String(20), nullable=False),
+    Column("unit", String(20), nullable=False, server_default=""),
+    Column("room", String(20), nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("closed_at", BigInteger),
+    UniqueConstraint("site_id", "building", "unit", "room"),
+)
+
+cardholders = Table(
+    "cardholders",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("household_id", ForeignKey("households.id"), nullable=False, index=True),
+    Column("site_id", ForeignKey("sites.id"), nullable=False, index=True),
+    Column("name", String(60), nullable=False),
+    Column("phone", String(40), nullable=False, server_default=""),
+    Column("relation", String(20), nullable=False, server_default="resident"),
+    Column("extended_open", Boolean, nullable=False, server_default="0"),
+    Column("created_at", BigInteger, nullable=False),
+    Column("removed_at", BigInteger),
+    Index("ix_cardholders_name", "name"),
+    Index("ix_cardholders_phone", "phone"),
+)
+
+access_levels = Table(
+    "access_levels",
+    metadata,
+    Column("id", String(63), primary_key=True),
+    Column("site_id", ForeignKey("sites.id"), nullable=False, index=True),
+    Column("name_zh", String(80), nullable=False),
+    Column("name_en", String(80), nullable=False),
+    Column("schedule_id", ForeignKey("schedules.id")),
+)
+
+access_level_lanes = Table(
+    "access_level_lanes",
+    metadata,
+    Column("level_id", ForeignKey("access_levels.id"), primary_key=True),
+    Column("lane_id", ForeignKey("lanes.id"), primary_key=True),
+)
+
+schedules = Table(
+    "schedules",
+    metadata,
+    Column("id", String(63), primary_key=True),
+    Column("site_id", ForeignKey("sites.id"), nullable=False, index=True),
+    Column("name_zh", String(80), nullable=False),
+    Column("name_en", String(80), nullable=False),
+    Column("windows", Text, nullable=False),  # JSON [[weekday, start_min, end_min], ...]
+)
+
+credentials = Table(
+    "credentials",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("site_id", ForeignKey("sites.id"), nullable=False, index=True),
+    Column("household_id", ForeignKey("households.id"), nullable=False, index=True),
+    Column("cardholder_id", ForeignKey("cardholders.id"), index=True),
+    Column("kind", String(8), nullable=False),  # card | plate
+    Column("key", String(80), nullable=False),  # CredentialKey
+    Column("state", String(10), nullable=False),  # GrantState
+    Column("valid_from_s", BigInteger),
+    Column("valid_until_s", BigInteger),
+    Column("colour", String(14)),  # plates only
+    Column("note", String(200), nullable=False, server_default=""),
+    Column("created_at", BigInteger, nullable=False),
+    Column("changed_at", BigInteger, nullable=False),
+    UniqueConstraint("site_id", "key"),
+    Index("ix_credentials_key", "key"),
+)
+
+credential_levels = Table(
+    "credential_levels",
+    metadata,
+    Column("credential_id", ForeignKey("credentials.id"), primary_key=True),
+    Column("level_id", ForeignKey("access_levels.id"), primary_key=True),
+)
+
+emergency_plates = Table(
+    "emergency_plates",
+    metadata,
+    Column("plate", String(20), primary_key=True),
+    Column("note", String(200), nullable=False, server_default=""),
+)
+
+staff = Table(
+    "staff",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("login", String(60), nullable=False, unique=True),
+    Column("name", String(60), nullable=False, server_default=""),
+    Column("password_hash", Text, nullable=False),
+    Column("role", String(20), nullable=False),  # admin | manager | guard | viewer
+    Column("language", String(4), nullable=False, server_default="zh"),
+    Column("created_at", BigInteger, nullable=False),
+    Column("disabled_at", BigInteger),
+)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("token_hash", String(64), primary_key=True),  # SHA-256 of the cookie
+    Column("staff_id", ForeignKey("staff.id"), nullable=False, index=True),
+    Column("created_at", BigInteger, nullable=False),
+    Column("seen_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+)
+
+setup_tokens = Table(
+    "setup_tokens",
+    metadata,
+    Column("token_hash", String(64), primary_key=True),
+    Column("purpose", String(20), nullable=False),  # first_admin | reset
+    Column("staff_id", ForeignKey("staff.id")),
+    Column("expires_at", BigInteger, nullable=False),
+    Column("used_at", BigInteger),
+)
+
+events = Table(
+    "events",
+    metadata,
+    Column("id", Id, primary_key=True, autoincrement=True),
+    Column("gate_id", String(63), nullable=False),
+    Column("epoch", String(64), nullable=False),
+    Column("seq", BigInteger, nullable=False),
+    Column("prev", String(64), nullable=False),
+    Column("hash", String(64), nullable=False),
+    Column("body", Text, nullable=False),  # the gate's bytes; never rewritten
+    # what the body says, in columns for the filters
+    Column("event_id", String(40), nullable=False),
+    Column("kind", String(12), nullable=False),
+    Column("site_id", String(63), nullable=False, server_default=""),
+    Column("lane_id", String(63), nullable=False, server_default=""),
+    Column("at", BigInteger, nullable=False),
+    Column("direction", String(4), nullable=False, server_default=""),
+    Column("verdict", String(8), nullable=False, server_default=""),
+    Column("reason", Integer, nullable=False),
+    Column("credential", String(80), nullable=False, server_default=""),
+    Column("cardholder_id", String(40), nullable=False, server_default=""),
+    Column("household_id", String(40), nullable=False, server_default=""),
+    Column("person", String(60), nullable=False, server_default=""),  # the name as it stood then
+    Column("plate", String(20), nullable=False, server_default=""),
+    Column("plate_colour", String(14), nullable=False, server_default=""),
+    Column("ref", String(40), nullable=False, server_default=""),
+    Column("outcome", String(20), nullable=False, server_default=""),
+    Column("actor", String(60), nullable=False, server_default=""),
+    Column("picture_sha256", String(64), nullable=False, server_default=""),
+    Column("received_at", BigInteger, nullable=False),
+    UniqueConstraint("gate_id", "epoch", "seq"),
+    Index("ix_events_at_id", "at", "id"),
+    Index("ix_events_event_id", "event_id"),
+    Index("ix_events_ref", "ref"),
+    Index("ix_events_site_at", "site_id", "at"),
+    Index("ix_events_gate_at", "gate_id", "at"),
+    Index("ix_events_plate", "plate"),
+    Index("ix_events_cardholder_at", "cardholder_id", "at"),
+)
+
+watermarks = Table(
+    "watermarks",
+    metadata,
+    Column("gate_id", String(63), primary_key=True),
+    Column("epoch", String(64), primary_key=True),
+    Column("hwm", BigInteger, nullable=False),
+    Column("chain_hash", String(64), nullable=False),
+)
+
+quarantine = Table(
+    "quarantine",
+    metadata,
+    Column("id", Id, primary_key=True, autoincrement=True),
+    Column("received_at", BigInteger, nullable=False),
+    Column("topic", String(200), nullable=False),
+    Column("why", Text, nullable=False),
+    Column("payload", LargeBinary, nullable=False),
+)
+
+pictures = Table(
+    "pictures",
+    metadata,
+    Column("sha256", String(64), primary_key=True),
+    Column("gate_id", String(63), nullable=False),
+    Column("bytes", LargeBinary, nullable=False),  # JPEG
+    Column("received_at", BigInteger, nullable=False),
+)
+
+list_heads = Table(
+    "list_heads",
+    metadata,
+    Column("site_id", ForeignKey("sites.id"), primary_key=True),
+    Column("epoch", String(64), nullable=False),
+    Column("ver", BigInteger, nullable=False),
+    Column("n", BigInteger, nullable=False),
+    Column("set_hash", String(64), nullable=False),
+    Column("issued_at", BigInteger, nullable=False),
+)
+
+list_rows = Table(
+    "list_rows",
+    metadata,
+    Column("site_id", ForeignKey("sites.id"), primary_key=True),
+    Column("row_key", String(120), primary_key=True),
+    Column("row", LargeBinary, nullable=False),
+)
+
+list_deltas = Table(
+    "list_deltas",
+    metadata,
+    Column("site_id", ForeignKey("sites.id"), primary_key=True),
+    Column("from_ver", BigInteger, primary_key=True),
+    Column("to_ver", BigInteger, nullable=False),
+    Column("payload", LargeBinary, nullable=False),  # sealed, as sent
+    Column("made_at", BigInteger, nullable=False),
+    Column("sent_at", BigInteger),
+)
+
+list_dirty = Table(
+    "list_dirty",
+    metadata,
+    Column("id", Id, primary_key=True, autoincrement=True),
+    Column("site_id", ForeignKey("sites.id"), nullable=False),
+    Column("is_urgent", Boolean, nullable=False, server_default="0"),
+    Column("made_at", BigInteger, nullable=False),
+)
+
+commands = Table(
+    "commands",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("gate_id", ForeignKey("gates.id"), nullable=False, index=True),
+    Column("lane_id", ForeignKey("lanes.id"), nullable=False),
+    Column("action", String(10), nullable=False),
+    Column("reason", String(40), nullable=False),
+    Column("note", String(200), nullable=False, server_default=""),
+    Column("issuer", String(60), nullable=False),
+    Column(
+        "state", String(12), nullable=False
+    ),  # queued | sent | received | refused | confirmed | unconfirmed | expired
+    Column("words", Text, nullable=False, server_default=""),
+    Column("event_id", String(40), nullable=False, server_default=""),
+    Column("created_at", BigInteger, nullable=False),
+    Column("sent_at", BigInteger),
+    Column("changed_at", BigInteger, nullable=False),
+)
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("id", Id, primary_key=True, autoincrement=True),
+    Column("at", BigInteger, nullable=False),
+    Column("actor", String(60), nullable=False),
+    Column("action", String(40), nullable=False),  # e.g. card.lost, gate.open, staff.sign_in
+    Column("subject", String(80), nullable=False, server_default=""),
+    Column("detail", Text, nullable=False, server_default=""),
+)

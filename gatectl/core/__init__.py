@@ -1,0 +1,1 @@
+"""The functional core: pure, total, standard library only."""

@@ -1,0 +1,166 @@
+"""Settings of the edge and of central: TOML files, secrets in files of their own, every mistake named at once."""
+
+import os
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from gatectl.core.model import Direction, LaneKind
+from gatectl.errors import ConfigError
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class BrokerSettings(_Section):
+    """Where the broker is. The password stands in a file of its own (mode 0600) or in the environment."""
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=1, le=65535)] = 1883
+    username: str = ""
+    password_file: Path | None = None
+    protocol: Literal["5", "3.1.1"] = "5"
+    ca_file: Path | None = None
+
+    def password(self) -> str:
+        """The password: `GATECTL_BROKER_PASSWORD`, else the file, else empty. Raises ConfigError if unreadable."""
+        from_env = os.environ.get("GATECTL_BROKER_PASSWORD")
+        if from_env:
+            return from_env
+        if self.password_file is None:
+            return ""
+        try:
+            return self.password_file.read_text(encoding="utf-8").strip()
+        except OSError as error:
+            raise ConfigError(f"broker.password_file: cannot read {self.password_file}: {error.strerror}") from error
+
+
+class LaneSettings(_Section):
+    """One lane. `barrier` names the device that moves its arm or lock."""
+
+    id: Name
+    kind: LaneKind
+    direction: Direction
+    barrier: Name
+    channel: Annotated[int, Field(ge=0, le=3)] = 0
+    """Which relay group of the device (an MCU drives up to 4 lanes)."""
+    require_presence: bool = True
+    pulse_ms: Annotated[int, Field(ge=50, le=2000)] = 500
+    arm_up_timeout_s: Annotated[float, Field(gt=0, le=60)] = 6.0
+    passage_timeout_s: Annotated[float, Field(gt=0, le=300)] = 20.0
+    hold_timeout_s: Annotated[float, Field(gt=0, le=600)] = 60.0
+    held_open_after_s: Annotated[float, Field(gt=0, le=3600)] = 60.0
+    on_power_loss: Literal["unset", "fail_safe", "fail_secure"] = "unset"
+
+
+class DeviceSettings(_Section):
+    """A bridge or a direct GPIO barrier."""
+
+    name: Name
+    driver: Literal["mcu", "gpio"]
+    port: str = ""
+    """A serial device path, or `socket://host:port`."""
+    pins: dict[str, int] = Field(default_factory=dict)
+    """For `gpio` only: BCM numbers, e.g. { open = 17, arm_up = 27, presence = 22 }."""
+
+
+class ReaderSettings(_Section):
+    """A card reader: on a serial port of its own (`rfid_serial`) or wired to the bridge (`mcu`)."""
+
+    name: Name
+    driver: Literal["rfid_serial", "mcu"]
+    lane: Name
+    port: str = ""
+    device: str = ""
+    """For `mcu`: the bridge's name."""
+    channel: Annotated[int, Field(ge=0, le=3)] = 0
+    format: Literal["em4100", "w26", "w34"] = "em4100"
+    """How its bits are read; the bit count does not tell (PROTOCOLS 2)."""
+    repeat_s: Annotated[float, Field(ge=0, le=60)] = 2.0
+    """The same card within this time of its last frame is the same tap."""
+
+
+class CameraSettings(_Section):
+    """A camera of a vehicle lane: a file, `folder:/path`, `rtsp://…`, `http://…`, or a V4L2 number."""
+
+    name: Name
+    lane: Name
+    source: str
+    max_fps: Annotated[float, Field(gt=0, le=30)] = 8.0
+
+
+class EdgeSettings(_Section):
+    """A gate's whole configuration file."""
+
+    gate: Name
+    site: Name
+    data_dir: Path
+    site_key: Annotated[str, Field(min_length=40)]
+    """The site's Ed25519 public key, base64: whitelists, acks and commands must be signed by it."""
+    broker: BrokerSettings = BrokerSettings()
+    lanes: tuple[LaneSettings, ...] = Field(min_length=1)
+    devices: tuple[DeviceSettings, ...] = Field(min_length=1)
+    readers: tuple[ReaderSettings, ...] = ()
+    cameras: tuple[CameraSettings, ...] = ()
+    heartbeat_s: Annotated[float, Field(ge=1, le=300)] = 5.0
+
+    @model_validator(mode="after")
+    def _names_agree(self) -> "EdgeSettings":
+        lanes = {lane.id for lane in self.lanes}
+        devices = {device.name for device in self.devices}
+        wrong = [
+            *(f"lanes.{x.id}.barrier: no device named {x.barrier!r}" for x in self.lanes if x.barrier not in devices),
+            *(f"readers.{x.name}.lane: no lane {x.lane!r}" for x in self.readers if x.lane not in lanes),
+            *(f"cameras.{x.name}.lane: no lane {x.lane!r}" for x in self.cameras if x.lane not in lanes),
+            *(
+                f"readers.{x.name}.device: no device named {x.device!r}"
+                for x in self.readers
+                if x.driver == "mcu" and x.device not in devices
+            ),
+            *(f"readers.{x.name}.port: missing" for x in self.readers if x.driver == "rfid_serial" and not x.port),
+            *(f"devices.{x.name}.port: missing" for x in self.devices if x.driver == "mcu" and not x.port),
+        ]
+        if wrong:
+            raise ValueError("; ".join(wrong))
+        return self
+
+
+class CentralSettings(_Section):
+    """Central's configuration file."""
+
+    database: str = "sqlite:///var/central/central.db"
+    """A SQLAlchemy URL: sqlite:///path or postgresql+psycopg://…"""
+    data_dir: Path = Path("var/central")
+    """Keys (mode 0600), pictures, exports."""
+    broker: BrokerSettings = BrokerSettings(username="central")
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=1, le=65535)] = 8080
+    language: Literal["zh", "en"] = "zh"
+    is_demo: bool = False
+    """Shows the banner 演示数据."""
+
+
+S = TypeVar("S", bound=_Section)
+
+
+def load_settings(model: type[S], path: Path) -> S:
+    """Read one TOML file. Raises ConfigError that names every mistake: file, key, rule."""
+    try:
+        raw: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not TOML: {error}") from error
+    try:
+        return model.model_validate(raw)
+    except ValidationError as error:
+        lines = [f"{path}: {error.error_count()} mistake(s)"]
+        for mistake in error.errors():
+            where = ".".join(str(part) for part in mistake["loc"]) or "file"
+            lines.append(f"  {where}: {mistake['msg']} (given: {mistake['input']!r:.80})")
+        raise ConfigError("\n".join(lines)) from error

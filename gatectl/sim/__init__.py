@@ -1,0 +1,1 @@
+"""Simulated hardware and traffic, shipped in the product."""

@@ -1,0 +1,1 @@
+"""Pure protocols: bytes or JSON to core types and back. Opens nothing."""
