@@ -2,7 +2,15 @@
 
 
 class GatectlError(Exception):
-    """Base of every error that gatectl raises on purpose."""
+    """Base of every error that gatectl raises on purpose; `zh` may carry the same words in Chinese."""
+
+    def __init__(self, message: str = "", *, zh: str = "") -> None:
+        super().__init__(message)
+        self.zh = zh
+
+    def words(self, language: str) -> str:
+        """The message in `zh` or `en`; English where no Chinese was given."""
+        return self.zh if language == "zh" and self.zh else str(self)
 
 
 class ConfigError(GatectlError):

@@ -313,6 +313,7 @@ commands = Table(
     Column("created_at", BigInteger, nullable=False),
     Column("sent_at", BigInteger),
     Column("changed_at", BigInteger, nullable=False),
+    Index("ix_commands_state", "state"),
 )
 
 audit = Table(

@@ -1,0 +1,361 @@
+"""Takes what gates send into the database: events with their chain and watermark, pictures, and what is kept aside.
+
+Everything runs in the caller's transaction; nothing here knows MQTT.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Connection, Insert, Table, func, insert, select
+from sqlalchemy.dialects import postgresql, sqlite
+
+from gatectl.central import tables
+from gatectl.central.audit import write_audit
+from gatectl.core.model import AccessEvent
+from gatectl.core.reasons import Reason
+from gatectl.errors import PayloadError
+from gatectl.wire.messages import GENESIS, Ack, EventRow, chain_hash, decode_rows, gate_topic, parse_event
+
+UNKNOWN_KIND = "unknown"
+MAX_PICTURE_BYTES = 512 * 1024
+_MAX_MEDIA_HEADER_BYTES = 4096
+_MAX_KEPT_BYTES = 64 * 1024
+_MAX_SEQ = 2**62
+_MAX_MISSING = 20
+_WALK = 1000
+_IN_CHUNK = 500
+_JPEG_START, _JPEG_END = b"\xff\xd8\xff", b"\xff\xd9"
+_SYSTEM = "system"
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """One event row as a known gate sent it."""
+
+    gate: str
+    row: EventRow
+
+
+@dataclass(slots=True)
+class IntakeCounters:
+    """What came in since this process started."""
+
+    stored: int = 0
+    duplicates: int = 0
+    conflicts: int = 0
+    broken: int = 0
+    unreadable: int = 0
+    quarantined: int = 0
+    pictures: int = 0
+
+
+@dataclass(slots=True)
+class Quarantine:
+    """Keeps aside what cannot be taken, once for each distinct payload while this process lives."""
+
+    counters: IntakeCounters = field(default_factory=IntakeCounters)
+    _seen: dict[bytes, None] = field(default_factory=dict)
+    _MAX_SEEN = 10_000
+
+    def keep(self, conn: Connection, topic: str, why: str, payload: bytes, now_ms: int) -> bool:
+        """Store it with the reason; False when the very same was kept before. Long payloads are cut."""
+        self.counters.quarantined += 1
+        mark = hashlib.sha256(topic.encode() + b"\0" + why.encode() + b"\0" + payload).digest()
+        if mark in self._seen:
+            return False
+        self._seen[mark] = None
+        if len(self._seen) > self._MAX_SEEN:
+            del self._seen[next(iter(self._seen))]
+        if len(payload) > _MAX_KEPT_BYTES:
+            why = f"{why} (the first {_MAX_KEPT_BYTES} of {len(payload)} bytes are kept)"
+        conn.execute(
+            insert(tables.quarantine).values(
+                received_at=now_ms,
+                topic=clean(topic, 200),
+                why=clean(why, 2000),
+                payload=payload[:_MAX_KEPT_BYTES],
+            )
+        )
+        return True
+
+
+def clean(text: str, limit: int) -> str:
+    """Text that every database takes: no NUL, no half surrogate pair, at most `limit` characters."""
+    return text.replace("\0", "").encode("utf-8", "replace").decode()[:limit]
+
+
+def insert_new(conn: Connection, table: Table, *keys: str) -> Insert:
+    """INSERT that leaves a row alone which is there already (by these columns)."""
+    if conn.dialect.name == "postgresql":
+        return postgresql.insert(table).on_conflict_do_nothing(index_elements=keys)
+    return sqlite.insert(table).on_conflict_do_nothing(index_elements=keys)
+
+
+def gate_sites(conn: Connection) -> dict[str, str]:
+    """Every gate's site."""
+    return {row.id: row.site_id for row in conn.execute(select(tables.gates.c.id, tables.gates.c.site_id))}
+
+
+# --- events ---
+
+
+def arrivals_of(gate: str, payload: bytes) -> tuple[Arrival, ...]:
+    """The rows of one `ev` message. Raises PayloadError: the whole message must be kept aside."""
+    rows = decode_rows(payload)
+    for row in rows:
+        if row.seq > _MAX_SEQ or "\0" in row.epoch or not row.epoch.isprintable():
+            raise PayloadError(f"an event row with an impossible epoch or seq {row.seq}", payload)
+    return tuple(Arrival(gate, row) for row in rows)
+
+
+def ingest_batch(
+    conn: Connection, arrivals: Sequence[Arrival], sites: Mapping[str, str], aside: Quarantine, now_ms: int
+) -> tuple[Ack, ...]:
+    """Store a batch and advance the watermarks; the acks to seal and send once the transaction is committed.
+
+    A row is stored once by (gate, epoch, seq). The same identity with another hash, a hash that does not fit its body
+    and a break in the chain are alarms: nothing is overwritten, and the watermark does not pass a broken row.
+    """
+    groups: dict[tuple[str, str], list[EventRow]] = {}
+    for arrival in arrivals:
+        groups.setdefault((arrival.gate, arrival.row.epoch), []).append(arrival.row)
+    fresh = [
+        (gate, row)
+        for (gate, epoch), rows in groups.items()
+        for row in _not_stored(conn, gate, epoch, rows, aside, now_ms)
+    ]
+    _store(conn, fresh, sites, aside, now_ms)
+    server_time = datetime.fromtimestamp(now_ms / 1000, UTC)
+    return tuple(_advance(conn, gate, epoch, aside, server_time) for gate, epoch in groups)
+
+
+def _not_stored(
+    conn: Connection, gate: str, epoch: str, rows: Iterable[EventRow], aside: Quarantine, now_ms: int
+) -> Iterator[EventRow]:
+    """The rows whose hash fits and that are not in the database, each seq once; everything else is told."""
+    rows = list(rows)
+    known: dict[int, str] = {}
+    events = tables.events.c
+    seqs = sorted({row.seq for row in rows})
+    for start in range(0, len(seqs), _IN_CHUNK):
+        part = seqs[start : start + _IN_CHUNK]
+        query = select(events.seq, events.hash).where(
+            events.gate_id == gate, events.epoch == epoch, events.seq.in_(part)
+        )
+        known.update({row.seq: row.hash for row in conn.execute(query)})
+    for row in rows:
+        stored = known.get(row.seq)
+        if stored == row.hash:
+            aside.counters.duplicates += 1
+        elif not _fits(row):
+            aside.counters.broken += 1
+            _alarm(conn, gate, row, "event.broken", "its hash does not fit its body", aside, now_ms)
+        elif stored is not None:
+            aside.counters.conflicts += 1
+            why = f"another event is stored under this seq, with hash {stored[:16]}…"
+            _alarm(conn, gate, row, "event.conflict", why, aside, now_ms)
+        else:
+            known[row.seq] = row.hash
+            yield row
+
+
+def _fits(row: EventRow) -> bool:
+    try:
+        return "\0" not in row.body and chain_hash(row.prev, row.body) == row.hash
+    except ValueError:  # `prev` is no hex, or the body no Unicode
+        return False
+
+
+def _alarm(conn: Connection, gate: str, row: EventRow, action: str, why: str, aside: Quarantine, now_ms: int) -> None:
+    """Keep the row aside and put the alarm in the audit trail, once for each distinct row."""
+    why = f"{Reason.EVENT_CONFLICT.name}: {gate} {row.epoch} seq {row.seq}: {why}"
+    if aside.keep(conn, gate_topic(gate, "ev"), why, row.model_dump_json().encode(), now_ms):
+        write_audit(conn, _SYSTEM, action, clean(f"{gate}/{row.epoch}/{row.seq}", 80), clean(why, 2000))
+
+
+def _store(
+    conn: Connection, fresh: Sequence[tuple[str, EventRow]], sites: Mapping[str, str], aside: Quarantine, now_ms: int
+) -> None:
+    if not fresh:
+        return
+    parsed = [(gate, row, _read(conn, gate, row, aside, now_ms)) for gate, row in fresh]
+    names = _names(conn, {event.subject for _, _, event in parsed if event is not None and event.subject})
+    values = [
+        {
+            "gate_id": gate,
+            "epoch": row.epoch,
+            "seq": row.seq,
+            "prev": row.prev,
+            "hash": row.hash,
+            "body": row.body,
+            "site_id": sites.get(gate, ""),
+            "received_at": now_ms,
+            **(_columns(event, names) if event is not None else _no_columns(now_ms)),
+        }
+        for gate, row, event in parsed
+    ]
+    conn.execute(insert_new(conn, tables.events, "gate_id", "epoch", "seq"), values)
+    aside.counters.stored += len(values)
+
+
+def _read(conn: Connection, gate: str, row: EventRow, aside: Quarantine, now_ms: int) -> AccessEvent | None:
+    """The event in a row; None, and a copy kept aside, when it is none of this gate's."""
+    try:
+        event = parse_event(row.body)
+        if event.gate == gate:
+            return event
+        why = f"seq {row.seq}: the body names another gate, {event.gate}"
+    except PayloadError as error:
+        why = f"seq {row.seq}: {error}"
+    aside.counters.unreadable += 1
+    aside.keep(conn, gate_topic(gate, "ev"), why, row.model_dump_json().encode(), now_ms)
+    return None
+
+
+def _names(conn: Connection, subjects: Iterable[str]) -> dict[str, str]:
+    """Cardholder id to name, as it stands now."""
+    wanted, found, people = sorted(subjects), dict[str, str](), tables.cardholders.c
+    for start in range(0, len(wanted), _IN_CHUNK):
+        query = select(people.id, people.name).where(people.id.in_(wanted[start : start + _IN_CHUNK]))
+        found.update({row.id: row.name for row in conn.execute(query)})
+    return found
+
+
+def _columns(event: AccessEvent, names: Mapping[str, str]) -> dict[str, Any]:
+    """What the body says, in the columns of the filters."""
+    plate, credential = event.plate, event.credential or ""
+    text = plate.text if plate is not None else ""
+    if not text and credential.startswith("plate:"):
+        text = credential.removeprefix("plate:")
+    return {
+        "event_id": clean(event.id, 40),
+        "kind": event.kind.value,
+        "lane_id": clean(event.lane or "", 63),
+        "at": int(event.at.timestamp() * 1000),
+        "direction": event.direction.value if event.direction is not None else "",
+        "verdict": event.verdict.value if event.verdict is not None else "",
+        "reason": int(event.reason),
+        "credential": clean(credential, 80),
+        "cardholder_id": clean(event.subject, 40),
+        "household_id": clean(event.household, 40),
+        "person": names.get(event.subject, ""),
+        "plate": clean(text, 20),
+        "plate_colour": plate.colour.value if plate is not None and plate.colour is not None else "",
+        "ref": clean(event.ref, 40),
+        "outcome": clean(event.outcome, 20),
+        "actor": clean(event.actor, 60),
+        "picture_sha256": clean(plate.picture_sha256, 64) if plate is not None else "",
+    }
+
+
+def _no_columns(now_ms: int) -> dict[str, Any]:
+    """The same columns for a body that nobody can read: it counts, and stands at the time it came."""
+    empty = dict.fromkeys(
+        ("event_id", "lane_id", "direction", "verdict", "credential", "cardholder_id", "household_id", "person")
+        + ("plate", "plate_colour", "ref", "outcome", "actor", "picture_sha256"),
+        "",
+    )
+    return {**empty, "kind": UNKNOWN_KIND, "at": now_ms, "reason": 0}
+
+
+# --- the watermark ---
+
+
+def _advance(conn: Connection, gate: str, epoch: str, aside: Quarantine, server_time: datetime) -> Ack:
+    """Walk on from the watermark as far as the chain holds without a gap, and say what is missing beyond."""
+    marks = tables.watermarks
+    mine = (marks.c.gate_id == gate, marks.c.epoch == epoch)
+    mark = conn.execute(select(marks.c.hwm, marks.c.chain_hash).where(*mine)).first()
+    hwm, head = (mark.hwm, mark.chain_hash) if mark is not None else (0, GENESIS)
+    start, is_walking = hwm, True
+    while is_walking:
+        steps = _beyond(conn, gate, epoch, hwm)
+        is_walking = len(steps) == _WALK
+        for seq, prev, row_hash in steps:
+            if seq != hwm + 1 or prev != head:
+                is_walking = False
+                break
+            hwm, head = seq, row_hash
+    if mark is None:
+        conn.execute(insert(marks).values(gate_id=gate, epoch=epoch, hwm=hwm, chain_hash=head))
+    elif hwm != start:
+        conn.execute(marks.update().where(*mine).values(hwm=hwm, chain_hash=head))
+    missing = _missing(conn, gate, epoch, hwm, head, aside, server_time)
+    return Ack(gate=gate, epoch=epoch, hwm=hwm, chain_hash=head, missing=missing, t_srv=server_time)
+
+
+def _beyond(conn: Connection, gate: str, epoch: str, hwm: int) -> list[tuple[int, str, str]]:
+    events = tables.events.c
+    query = (
+        select(events.seq, events.prev, events.hash)
+        .where(events.gate_id == gate, events.epoch == epoch, events.seq > hwm)
+        .order_by(events.seq)
+        .limit(_WALK)
+    )
+    return [(row.seq, row.prev, row.hash) for row in conn.execute(query)]
+
+
+def _missing(
+    conn: Connection, gate: str, epoch: str, hwm: int, head: str, aside: Quarantine, server_time: datetime
+) -> tuple[tuple[int, int], ...]:
+    """The first ranges that lack between the watermark and the newest stored row; a row that breaks the chain lacks."""
+    events = tables.events.c
+    mine = (events.gate_id == gate, events.epoch == epoch)
+    first = conn.execute(
+        select(events.seq, events.prev, events.hash, events.body).where(*mine, events.seq > hwm).order_by(events.seq)
+    ).first()
+    if first is None:
+        return ()
+    if first.seq == hwm + 1:
+        now_ms = int(server_time.timestamp() * 1000)
+        row = EventRow(epoch=epoch, seq=first.seq, prev=first.prev, hash=first.hash, body=first.body)
+        _alarm(conn, gate, row, "event.chain", f"it does not follow {head[:16]}…, the hash before it", aside, now_ms)
+        return ((first.seq, first.seq),)
+    before = func.lag(events.seq, 1, hwm).over(order_by=events.seq).label("before")
+    steps = select(events.seq.label("seq"), before).where(*mine, events.seq > hwm).subquery()
+    gaps = select(steps.c.before, steps.c.seq).where(steps.c.seq > steps.c.before + 1).order_by(steps.c.seq)
+    return tuple((gap.before + 1, gap.seq - 1) for gap in conn.execute(gaps.limit(_MAX_MISSING)))
+
+
+# --- pictures ---
+
+
+def keep_picture(conn: Connection, gate: str, payload: bytes, aside: Quarantine, now_ms: int) -> bool:
+    """Store one `media` message: a line of JSON, NUL, the JPEG. False, and a copy aside, for anything else."""
+    try:
+        sha256, jpeg = _picture(gate, payload)
+    except PayloadError as error:
+        aside.keep(conn, gate_topic(gate, "media"), str(error), payload, now_ms)
+        return False
+    values = {"sha256": sha256, "gate_id": gate, "bytes": jpeg, "received_at": now_ms}
+    conn.execute(insert_new(conn, tables.pictures, "sha256"), [values])
+    aside.counters.pictures += 1
+    return True
+
+
+def _picture(gate: str, payload: bytes) -> tuple[str, bytes]:
+    head, nul, jpeg = payload.partition(b"\0")
+    if not nul or len(head) > _MAX_MEDIA_HEADER_BYTES:
+        raise PayloadError("not a picture: a short line of JSON and a NUL must stand before it")
+    try:
+        fields = json.loads(head)
+    except ValueError as error:
+        raise PayloadError(f"not a picture: its header is not JSON: {error}") from error
+    if not isinstance(fields, dict) or fields.get("v") != 1:
+        raise PayloadError("not a picture message of version 1")
+    if fields.get("gate") != gate:
+        raise PayloadError("a picture that names another gate")
+    if (fields.get("i"), fields.get("n")) != (0, 1):
+        raise PayloadError("a picture in parts: this version takes whole ones")
+    if len(jpeg) > MAX_PICTURE_BYTES or fields.get("bytes") != len(jpeg):
+        raise PayloadError(f"a picture of {len(jpeg)} bytes: its header says {fields.get('bytes')!r:.40}")
+    if not (jpeg.startswith(_JPEG_START) and jpeg.rstrip(b"\0").endswith(_JPEG_END)):
+        raise PayloadError("not a JPEG")
+    sha256 = hashlib.sha256(jpeg).hexdigest()
+    if fields.get("sha256") != sha256:
+        raise PayloadError("a picture that is not the one its header names")
+    return sha256, jpeg

@@ -1,0 +1,1 @@
+"""Alembic's scripts for central's database; run by `database.migrate`."""

@@ -1,0 +1,1 @@
+"""The console: routes, guard, views, templates."""

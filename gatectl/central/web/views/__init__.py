@@ -1,0 +1,1 @@
+"""Views: plain functions from a visit to a response, run in a thread pool."""

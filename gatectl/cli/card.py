@@ -1,0 +1,112 @@
+"""`gatectl card …`: issue, lost, revoke, restore, convert."""
+
+from typing import Annotated
+
+import typer
+
+from gatectl.central import residents
+from gatectl.cli import output
+from gatectl.cli.office import (
+    ConfigOption,
+    JsonOption,
+    SiteOption,
+    WaitOption,
+    actor,
+    central,
+    report_effect,
+    site_of_credential,
+)
+from gatectl.core.cards import parse_card, printed_forms
+from gatectl.core.model import GrantState
+from gatectl.errors import RefusedError
+
+app = typer.Typer(help="Cards: issue, lost, revoke, restore, convert.", no_args_is_help=True)
+
+CardArgument = Annotated[
+    str, typer.Argument(help="The card: 10 hex digits, 10-digit decimal, 012,34567, w26:12:34567, or its id.")
+]
+NoteOption = Annotated[str, typer.Option("--note", help="Kept with the card.")]
+
+
+@app.command()
+def issue(
+    person: Annotated[str, typer.Argument(help="The person's id (see `people find`).")],
+    card: Annotated[str, typer.Argument(help="The number as printed or read, in any form.")],
+    wait: WaitOption = False,
+    config: ConfigOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Give a person a card; prints the credential's id."""
+    with central(config) as engine:
+        with engine.begin() as conn:
+            made = residents.issue_card(conn, actor(), person, card)
+            site = site_of_credential(conn, made)
+        if json:
+            output.print_json({"id": made, "site": site})
+        else:
+            typer.echo(made)
+        report_effect(engine, site, is_wait=wait)
+
+
+def _set_state(card: str, state: GrantState, note: str, site: str | None, wait: bool, config: ConfigOption) -> None:
+    with central(config) as engine:
+        with engine.begin() as conn:
+            changed = residents.set_card_state(conn, actor(), card, state, note=note, site=site)
+            where = site_of_credential(conn, changed)
+        output.say(f"卡{residents.state_words(state, 'zh')}", f"card is {state}")
+        report_effect(engine, where, is_wait=wait)
+
+
+@app.command()
+def lost(
+    card: CardArgument,
+    note: NoteOption = "",
+    site: SiteOption = None,
+    wait: WaitOption = False,
+    config: ConfigOption = None,
+) -> None:
+    """Report a card lost (挂失): the next tap is refused and raises an alarm."""
+    _set_state(card, GrantState.LOST, note, site, wait, config)
+
+
+@app.command()
+def revoke(
+    card: CardArgument,
+    note: NoteOption = "",
+    site: SiteOption = None,
+    wait: WaitOption = False,
+    config: ConfigOption = None,
+) -> None:
+    """Revoke a card (注销): the next tap is refused."""
+    _set_state(card, GrantState.REVOKED, note, site, wait, config)
+
+
+@app.command()
+def restore(
+    card: CardArgument,
+    note: NoteOption = "",
+    site: SiteOption = None,
+    wait: WaitOption = False,
+    config: ConfigOption = None,
+) -> None:
+    """Make a lost or revoked card valid again (解挂)."""
+    _set_state(card, GrantState.ACTIVE, note, site, wait, config)
+
+
+@app.command()
+def convert(
+    number: Annotated[str, typer.Argument(help="A card number in any printed form.")],
+    json: JsonOption = False,
+) -> None:
+    """Show a card number in every printed form."""
+    try:
+        key = parse_card(number)
+    except ValueError as error:
+        raise RefusedError(f"not a card number: {error}", zh=f"卡号无效:{error}") from error
+    forms = {"key": str(key), **printed_forms(key)}
+    if json:
+        output.print_json(forms)
+    else:
+        output.print_table(
+            output.pick("写法 号码", "form number").split(), [[name, value] for name, value in forms.items()]
+        )

@@ -1,0 +1,27 @@
+"""What the controller's inbox takes, besides what devices report."""
+
+from dataclasses import dataclass
+
+from gatectl.core.model import LaneId, OpenOrdered, PlateRead, RefuseOrdered
+from gatectl.drivers.ports import DeviceEvent
+
+
+@dataclass(frozen=True, slots=True)
+class PlateArrived:
+    """The vision process ended a vote; `frame_tick_ns` is when its last frame was taken."""
+
+    lane: LaneId
+    camera: str
+    plate: PlateRead
+    frame_tick_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class LaneOrder:
+    """A verified command for one lane."""
+
+    lane: LaneId
+    order: OpenOrdered | RefuseOrdered
+
+
+InboxItem = DeviceEvent | PlateArrived | LaneOrder

@@ -1,0 +1,90 @@
+"""A small TCP proxy that can be cut and mended: how a gate loses its network here."""
+
+import selectors
+import socket
+import threading
+
+_CHUNK_BYTES = 65536
+_TURN_S = 0.2
+
+
+class CutProxy:
+    """Forwards 127.0.0.1:`port` to one target until `cut`; `mend` lets connections through again."""
+
+    def __init__(self, target_host: str, target_port: int) -> None:
+        self._target = (target_host, target_port)
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener.setblocking(False)
+        self.port = int(self._listener.getsockname()[1])
+        self._pairs: dict[socket.socket, socket.socket] = {}
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(self._listener, selectors.EVENT_READ)
+        self._is_cut = threading.Event()
+        self._is_stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="cut-proxy", daemon=True)
+
+    def start(self) -> None:
+        """Begin to forward."""
+        self._thread.start()
+
+    def cut(self) -> None:
+        """Drop every connection and refuse new ones."""
+        self._is_cut.set()
+
+    def mend(self) -> None:
+        """Let connections through again."""
+        self._is_cut.clear()
+
+    def stop(self) -> None:
+        """End the thread and close everything."""
+        self._is_stopping.set()
+        self._thread.join(2.0)
+        for end in (*self._pairs, self._listener):
+            end.close()
+        self._selector.close()
+
+    def _run(self) -> None:
+        while not self._is_stopping.is_set():
+            ready = self._selector.select(_TURN_S)
+            if self._is_cut.is_set():
+                for end in tuple(self._pairs):
+                    self._drop(end)
+            for key, _ in ready:
+                end = key.fileobj
+                if end is self._listener:
+                    self._accept()
+                elif isinstance(end, socket.socket) and end in self._pairs:
+                    self._forward(end)
+
+    def _accept(self) -> None:
+        near, _ = self._listener.accept()
+        if self._is_cut.is_set():
+            near.close()
+            return
+        try:
+            far = socket.create_connection(self._target, 2.0)
+        except OSError:
+            near.close()
+            return
+        for end in (near, far):
+            self._selector.register(end, selectors.EVENT_READ)
+        self._pairs[near], self._pairs[far] = far, near
+
+    def _forward(self, end: socket.socket) -> None:
+        try:
+            data = end.recv(_CHUNK_BYTES)
+            if data:
+                self._pairs[end].sendall(data)
+                return
+        except OSError:
+            pass  # either side is gone: the pair goes
+        self._drop(end)
+
+    def _drop(self, end: socket.socket) -> None:
+        other = self._pairs.pop(end, None)
+        if other is None:
+            return
+        self._pairs.pop(other, None)
+        for side in (end, other):
+            self._selector.unregister(side)
+            side.close()
