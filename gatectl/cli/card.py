@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from gatectl.central import residents
+from gatectl.central.database import writing
 from gatectl.cli import output
 from gatectl.cli.office import (
     ConfigOption,
@@ -38,7 +39,7 @@ def issue(
 ) -> None:
     """Give a person a card; prints the credential's id."""
     with central(config) as engine:
-        with engine.begin() as conn:
+        with writing(engine) as conn:
             made = residents.issue_card(conn, actor(), person, card)
             site = site_of_credential(conn, made)
         if json:
@@ -50,7 +51,7 @@ def issue(
 
 def _set_state(card: str, state: GrantState, note: str, site: str | None, wait: bool, config: ConfigOption) -> None:
     with central(config) as engine:
-        with engine.begin() as conn:
+        with writing(engine) as conn:
             changed = residents.set_card_state(conn, actor(), card, state, note=note, site=site)
             where = site_of_credential(conn, changed)
         output.say(f"卡{residents.state_words(state, 'zh')}", f"card is {state}")

@@ -7,7 +7,7 @@ import shutil
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -57,7 +57,7 @@ def demo(
     if reset or once:
         shutil.rmtree(folder, ignore_errors=True)
     plan = load_town(town_file or _ROOT / "config" / "danzao.toml").cut(gates)
-    say = (lambda words: None) if as_json else (lambda words: _stderr.print(f"  {words}"))
+    say = _be_quiet if as_json else _tell
     offline_gate = _OFFLINE_GATE if any(g.id == _OFFLINE_GATE for g in plan.gates) else plan.gates[-1].id
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with DemoTown(plan, folder, port, say, offline_gate=offline_gate) as running:
@@ -69,6 +69,18 @@ def demo(
                 _play_on(running, speed)
         except KeyboardInterrupt:
             _stderr.print("\n  stopping the town …")
+
+
+def _tell(words: str) -> None:
+    _stderr.print(f"  {words}")
+
+
+def _be_quiet(_words: str) -> None:
+    """With --json stdout is one document and stderr stays still."""
+
+
+def _always(seconds: float) -> Callable[[], float]:
+    return lambda: seconds
 
 
 def _start(running: DemoTown, *, is_quiet: bool) -> None:
@@ -90,9 +102,8 @@ def _start(running: DemoTown, *, is_quiet: bool) -> None:
         running.start_gates(lambda gate, _at: progress.update(task, advance=1, description=gate))
     slowest = max(running.gate_ready_s.values())
     first = min(running.gate_ready_s.values())
-    running.say(
-        f"console after {running.console_ready_s:.1f} s, first gate after {first:.1f} s, all {total} after {slowest:.1f} s"
-    )
+    running.say(f"console after {running.console_ready_s:.1f} s")
+    running.say(f"first gate after {first:.1f} s, all {total} after {slowest:.1f} s")
 
 
 def _announce(running: DemoTown) -> None:
@@ -141,7 +152,7 @@ def _play_once(running: DemoTown, *, as_json: bool) -> None:
     for lane_id, play in shown.items():
         stage = stages[lane_id]
         gap_s = 0.6 if stage.plan.kind is LaneKind.VEHICLE else 2.2
-        _send_in(running, play_lane(stage, iter(play), scenery, lambda gap_s=gap_s: gap_s))
+        _send_in(running, play_lane(stage, iter(play), scenery, _always(gap_s)))
     total = sum(len(play) for play in shown.values())
     with Progress(
         TextColumn("  attempts"),
@@ -191,7 +202,7 @@ def _await_lists(running: DemoTown) -> None:
             return
         with running.engine.connect() as conn:
             effects = [central_gates.list_effect(conn, site.id) for site in running.plan.sites]
-        if all(effect.applied == effect.total for effect in effects):
+        if all(effect.is_everywhere for effect in effects):
             return
         time.sleep(0.2)  # other processes work; central's table is the only sign
     raise LinkError("some gates did not report their whitelist within a minute; see the logs in the demo's folder")

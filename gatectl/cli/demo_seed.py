@@ -3,12 +3,13 @@
 import json
 import time
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from sqlalchemy import Connection, insert, select
 
 from gatectl.central import tables
 from gatectl.central.replicate import mark_dirty
-from gatectl.core.model import GrantState, LaneKind
+from gatectl.core.model import CredentialKey, GrantState, LaneKind
 from gatectl.sim.cast import Part, SiteCast, TownCast
 from gatectl.sim.plan import SitePlan, TownPlan
 
@@ -91,8 +92,11 @@ def _seed_site(conn: Connection, site: SitePlan) -> None:
 def _seed_people(conn: Connection, cast: SiteCast) -> None:
     now_s = int(time.time())
     site = cast.site.id
-    parts: dict[str, Part] = {role.key: role.part for role in (*cast.refused_cards, *cast.refused_cars)}
-    households, people, credentials, rights = [], [], [], []
+    parts = {role.key: role.part for role in cast.refused_cards} | {role.key: role.part for role in cast.refused_cars}
+    households: list[dict[str, Any]] = []
+    people: list[dict[str, Any]] = []
+    credentials: list[dict[str, Any]] = []
+    rights: list[dict[str, str]] = []
     for household in cast.households:
         households.append(
             {
@@ -116,7 +120,9 @@ def _seed_people(conn: Connection, cast: SiteCast) -> None:
             }
             for person in household.people
         ]
-        owned = [(card.key, card.person, "card", None) for card in household.cards]
+        owned: list[tuple[CredentialKey, str | None, str, str | None]] = [
+            (card.key, card.person, "card", None) for card in household.cards
+        ]
         owned += [(vehicle.key, None, "plate", vehicle.colour.value) for vehicle in household.vehicles]
         for key, person_id, kind, colour in owned:
             part = parts.get(key, Part.RIGHTFUL)

@@ -14,7 +14,7 @@ import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
+from typing import IO, Self
 
 from sqlalchemy import Engine
 
@@ -77,7 +77,7 @@ class DemoTown:
     _lock: IO[str] | None = None
     _started: float = field(default_factory=time.monotonic)
 
-    def __enter__(self) -> "DemoTown":
+    def __enter__(self) -> Self:
         self.folder.mkdir(parents=True, exist_ok=True)
         self._lock = (self.folder / "lock").open("w", encoding="utf-8")
         try:
@@ -130,7 +130,7 @@ class DemoTown:
         self.town.start()
 
     def start_gates(self, on_ready: Callable[[str, float], None]) -> None:
-        """Start an edge daemon a gate, a few at a time, and wait until all serve. Raises LinkError for one that dies."""
+        """Start an edge daemon a gate, a few at a time; returns when all serve. Raises LinkError if one dies."""
         if self.town is None:
             raise LinkError("build the street first")
         waiting = list(self.town.gates)
@@ -269,7 +269,7 @@ password_file = "{self._password_file(CENTRAL_USER)}"
             for child in self.dead_children():
                 raise LinkError(f"{child.name} did not start: {child.last_words()}")
             try:
-                urllib.request.urlopen(f"{self.url}/signin", timeout=2).close()
+                urllib.request.urlopen(f"{self.url}/signin", timeout=2).close()  # noqa: S310 - our own http:// address
             except (urllib.error.URLError, OSError):
                 time.sleep(0.05)  # a port opens when it opens
                 continue

@@ -7,6 +7,7 @@ import typer
 from sqlalchemy import Connection, Engine
 
 from gatectl.central import gates
+from gatectl.central.database import writing
 from gatectl.cli import output
 from gatectl.cli.office import ConfigOption, JsonOption, actor, central
 from gatectl.errors import ConfigError, LinkError, RefusedError
@@ -100,7 +101,7 @@ def open_gate(
 ) -> None:
     """Open a lane. Exit 7: gate offline; 9: unconfirmed; 10: refused."""
     with central(config) as engine:
-        with engine.begin() as conn:
+        with writing(engine) as conn:
             where = _lane(conn, gate, lane)
             order = gates.order_open(conn, actor(), gate, where, reason, note)
         _follow_order(engine, order, timeout if wait else None, json)
@@ -118,7 +119,7 @@ def refuse_car(
 ) -> None:
     """Refuse the car that is held at a lane."""
     with central(config) as engine:
-        with engine.begin() as conn:
+        with writing(engine) as conn:
             where = _lane(conn, gate, lane)
             order = gates.order_refuse(conn, actor(), gate, where, note)
         _follow_order(engine, order, timeout if wait else None, json)
@@ -150,7 +151,7 @@ def _wait(engine: Engine, order: str, timeout_s: float) -> None:
             output.say(*_STATE_WORDS[said])
         waited_s = time.monotonic() - start
         if row.state == "queued" and waited_s >= min(SEND_TIMEOUT_S, timeout_s):
-            with engine.begin() as conn:
+            with writing(engine) as conn:
                 is_withdrawn = gates.withdraw(conn, actor(), order)
             if is_withdrawn:
                 raise LinkError(

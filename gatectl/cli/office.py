@@ -15,7 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from gatectl.central import tables
 from gatectl.central.audit import write_audit
-from gatectl.central.database import open_database
+from gatectl.central.database import open_database, require_current, words_of, writing
 from gatectl.central.directory import find_household, split_room
 from gatectl.central.gates import ListEffect, list_effect
 from gatectl.cli import output
@@ -45,7 +45,7 @@ def log_reveal(engine: Engine, why: str | None, what: str) -> bool:
         return False
     if len(why.strip()) < 2:
         raise RefusedError("--reveal needs a reason", zh="--reveal 必须写明理由")
-    with engine.begin() as conn:
+    with writing(engine) as conn:
         write_audit(conn, actor(), "person.reveal", what, why.strip()[:200])
     return True
 
@@ -81,9 +81,10 @@ def central(config: Path | None) -> Iterator[Engine]:
         )
     engine = open_database(settings.database)
     try:
+        require_current(engine)
         yield engine
     except SQLAlchemyError as error:
-        words = str(getattr(error, "orig", None) or error)
+        words = words_of(error)
         raise StoreError(f"central's database: {words}", zh=f"中心数据库:{words}") from error
     finally:
         engine.dispose()

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from gatectl.central import residents
+from gatectl.central.database import writing
 from gatectl.cli import output
 from gatectl.cli.office import (
     ConfigOption,
@@ -104,7 +105,7 @@ def add(
     json: JsonOption = False,
 ) -> None:
     """Add a person to a household; prints the new id."""
-    with central(config) as engine, engine.begin() as conn:
+    with central(config) as engine, writing(engine) as conn:
         home = the_household(conn, door, site)
         person_id = residents.add_person(conn, actor(), home, name, phone, relation)
     _print_id(person_id, json)
@@ -122,7 +123,7 @@ def edit(
     config: ConfigOption = None,
 ) -> None:
     """Change what is given; keep the rest."""
-    with central(config) as engine, engine.begin() as conn:
+    with central(config) as engine, writing(engine) as conn:
         residents.edit_person(
             conn, actor(), person, name=name, phone=phone, relation=relation, extended_open=extended_open
         )
@@ -137,7 +138,7 @@ def remove(
 ) -> None:
     """Take a person out of the household and revoke the person's cards."""
     with central(config) as engine:
-        with engine.begin() as conn:
+        with writing(engine) as conn:
             site = residents.person(conn, person).site_id
             cards = residents.remove_person(conn, actor(), person)
         output.say(f"已移除,注销 {cards} 张卡", f"removed; {cards} card(s) revoked")
@@ -215,7 +216,7 @@ def add_household(
     parts = residents.split_room(door)
     if parts is None:
         raise RefusedError(f"{door!r} is no door, e.g. 3-2-501", zh=f"“{door}”不是房号,例:3-2-501")
-    with central(config) as engine, engine.begin() as conn:
+    with central(config) as engine, writing(engine) as conn:
         made = residents.add_household(conn, actor(), the_site(conn, site), *parts)
     _print_id(made, json)
 

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from gatectl.central import staff
+from gatectl.central.database import writing
 from gatectl.cli import output
 from gatectl.cli.office import ConfigOption, JsonOption, actor, central, central_settings
 from gatectl.errors import RefusedError
@@ -64,7 +65,7 @@ def add(
     """Add an account; asks for its password."""
     with central(config) as engine:
         password = _password(from_stdin=password_stdin)
-        with engine.begin() as conn:
+        with writing(engine) as conn:
             made = staff.add_staff(conn, actor(), login, password, role=role, name=name, language=output.language())
     if json:
         output.print_json({"id": made, "login": login, "role": role})
@@ -84,11 +85,11 @@ def reset(
     with central(config) as engine:
         if password_stdin:
             password = _password(from_stdin=True)
-            with engine.begin() as conn:
+            with writing(engine) as conn:
                 staff.reset_password(conn, actor(), login, password)
             output.say(f"{login} 的密码已重设,所有会话已结束", f"password of {login} set; its sessions are ended")
             return
-        with engine.begin() as conn:
+        with writing(engine) as conn:
             token = staff.make_reset_token(conn, actor(), login, TOKEN_TTL_S)
     link = f"http://{settings.host}:{settings.port}/setup?token={token}"
     if json:

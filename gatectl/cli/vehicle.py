@@ -6,6 +6,7 @@ import typer
 from sqlalchemy import Connection
 
 from gatectl.central import residents
+from gatectl.central.database import writing
 from gatectl.cli import output
 from gatectl.cli.office import (
     ConfigOption,
@@ -45,7 +46,7 @@ def add(
 ) -> None:
     """Register a household's vehicle; prints the credential's id and warns of near-identical plates."""
     with central(config) as engine:
-        with engine.begin() as conn:
+        with writing(engine) as conn:
             made = residents.add_vehicle(conn, actor(), the_household(conn, door, site), plate, colour)
             where = site_of_credential(conn, made)
             near = _warn_near(conn, where, plate)
@@ -68,7 +69,7 @@ def edit(
 ) -> None:
     """Change a vehicle's plate or colour; the old plate stays in the household's history, revoked."""
     with central(config) as engine:
-        with engine.begin() as conn:
+        with writing(engine) as conn:
             made = residents.edit_vehicle(conn, actor(), vehicle, plate, colour, site=site)
             where = site_of_credential(conn, made)
             near = _warn_near(conn, where, plate)
@@ -89,7 +90,7 @@ def revoke(
 ) -> None:
     """Take a vehicle's right away."""
     with central(config) as engine:
-        with engine.begin() as conn:
+        with writing(engine) as conn:
             changed = residents.revoke_vehicle(conn, actor(), vehicle, note=note, site=site)
             where = site_of_credential(conn, changed)
         output.say("车辆已注销", "vehicle is revoked")

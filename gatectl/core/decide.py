@@ -16,10 +16,10 @@ from gatectl.core.model import (
     Verdict,
     WhitelistView,
 )
-from gatectl.core.plates import fold, is_emergency, is_legal, length_fits_colour, plate_key
+from gatectl.core.plates import PLATE_PREFIX, fold, is_emergency, is_legal, length_fits_colour, plate_key
 from gatectl.core.reasons import Reason
 from gatectl.core.schedule import is_open
-from gatectl.core.whitelist import PLATE_PREFIX, find_grant
+from gatectl.core.whitelist import find_grant
 
 MIN_PLATE_CONFIDENCE = 0.75
 """A read below this is a hold, not an opening. It is the least over the characters, after the vote: one doubtful

@@ -212,8 +212,16 @@ class LaneMachine:
             self._show(Signal.DENIED, decision.reason)
 
     def _is_same_car(self, attempt: Attempt) -> bool:
-        """A plate read while the car that opened the lane has not reached the safety loop is that car's again."""
-        return attempt.plate is not None and self._opening is not None and self.phase in (Phase.OPENING, Phase.OPEN)
+        """Whether this read is late news of a car that was dealt with.
+
+        Until the car that opened the lane reaches the safety loop, what the camera reads is that car. Once nobody
+        stands before the arm, the read is of the car that just passed or backed off; an empty one is of nobody.
+        """
+        if attempt.plate is None or self.is_present is None:
+            return False
+        if self._opening is not None and self.phase in (Phase.OPENING, Phase.OPEN):
+            return True
+        return not self.is_present and (self._opening is not None or not attempt.plate.text)
 
     def _read_again(self, attempt: Attempt, decision: Decision) -> None:
         """A held car was read again and still may not pass: told only when the read says something new."""

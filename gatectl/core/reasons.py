@@ -98,10 +98,6 @@ Answer = Literal["granted", "denied", "held"]
 Severity = Literal["none", "info", "minor", "major"]
 
 
-Answer = Literal["granted", "denied", "held"]
-Severity = Literal["none", "info", "minor", "major"]
-
-
 @dataclass(frozen=True, slots=True)
 class ReasonInfo:
     """What a reason means: its verdict (None for lane and system events), how grave it is, and its words.

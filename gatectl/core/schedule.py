@@ -23,6 +23,4 @@ def is_open(schedule: Schedule, at: datetime) -> bool:
     """Whether a time falls into one of the windows: start included, end not. Never raises."""
     days, second = divmod(epoch_s(at) + SITE_OFFSET_S, _DAY_S)
     weekday, minute = (days + _EPOCH_WEEKDAY) % 7, second // 60
-    return any(
-        window.weekday == weekday and window.start_min <= minute < window.end_min for window in schedule.windows
-    )
+    return any(window.weekday == weekday and window.start_min <= minute < window.end_min for window in schedule.windows)

@@ -50,11 +50,11 @@ class CutProxy:
                 for end in tuple(self._pairs):
                     self._drop(end)
             for key, _ in ready:
-                end = key.fileobj
-                if end is self._listener:
+                near = key.fileobj
+                if near is self._listener:
                     self._accept()
-                elif isinstance(end, socket.socket) and end in self._pairs:
-                    self._forward(end)
+                elif isinstance(near, socket.socket) and near in self._pairs:
+                    self._forward(near)
 
     def _accept(self) -> None:
         near, _ = self._listener.accept()

@@ -16,7 +16,7 @@ from gatectl.core.model import CredentialKey, InputName, LaneKind, PlateColour
 from gatectl.sim.devices import Pty, SimReader
 from gatectl.sim.mcu import SimLane, SimMcu
 from gatectl.sim.plan import GatePlan, GatePorts, LanePlan
-from gatectl.sim.platepics import encode_jpeg, render_frame
+from gatectl.sim.platepics import Condition, encode_jpeg, render_frame
 
 _TURN_S = 0.01
 _JPEG_QUALITY = 88
@@ -74,7 +74,7 @@ class LaneStage:
         """The arm's lower switch."""
         return self._mcu.lane(self.plan.channel).arm_is_down
 
-    def photograph(self, text: str, colour: PlateColour, rng: random.Random, condition: str) -> int:
+    def photograph(self, text: str, colour: PlateColour, rng: random.Random, condition: Condition) -> int:
         """The camera takes a picture of the waiting car; returns the monotonic ns at which it can be read."""
         if self._pictures is None:
             raise ValueError(f"{self.plan.id} has no camera")
@@ -159,6 +159,7 @@ class Town:
         self.failure: BaseException | None = None
         self._waiting: list[_Waiting] = []
         self._arriving: list[Actor] = []
+        self._playing = 0
         self._lock = threading.Lock()
         self._is_stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="town", daemon=True)
@@ -178,12 +179,13 @@ class Town:
         """Let an actor begin; callable from any thread."""
         with self._lock:
             self._arriving.append(actor)
+            self._playing += 1
 
     @property
     def is_quiet(self) -> bool:
         """Every actor has ended."""
         with self._lock:
-            return not self._waiting and not self._arriving
+            return self._playing == 0
 
     def _run(self) -> None:
         try:
@@ -206,7 +208,7 @@ class Town:
         with self._lock:
             arriving, self._arriving = self._arriving, []
         now = time.monotonic()
-        still = []
+        still: list[_Waiting] = []
         for actor in arriving:
             self._advance(actor, None, still)
         for waiting in self._waiting:
@@ -216,13 +218,13 @@ class Town:
                 self._advance(waiting.actor, False, still)
             else:
                 still.append(waiting)
-        with self._lock:
-            self._waiting = still
+        self._waiting = still
 
-    @staticmethod
-    def _advance(actor: Actor, came: bool | None, still: list[_Waiting]) -> None:
+    def _advance(self, actor: Actor, came: bool | None, still: list[_Waiting]) -> None:
         try:
             until = next(actor) if came is None else actor.send(came)
         except StopIteration:
+            with self._lock:
+                self._playing -= 1
             return
         still.append(_Waiting(actor, until, time.monotonic() + until.timeout_s))

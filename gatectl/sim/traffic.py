@@ -13,6 +13,7 @@ from typing import TypeVar
 from gatectl.core.model import CredentialKey, Direction, InputName, LaneKind, PlateColour, Verdict
 from gatectl.sim.cast import CardRole, CarRole, Part, SiteCast, TownCast
 from gatectl.sim.plan import LanePlan
+from gatectl.sim.platepics import Condition
 from gatectl.sim.site import Actor, LaneStage, Until, pause
 
 _CARD_PATIENCE_S = 4.0
@@ -20,7 +21,8 @@ _CAR_PATIENCE_S = 14.0
 _HELD_CAR_PATIENCE_S = 7.0
 _PICTURE_EVERY_S = 0.35
 _PICTURES_PER_CAR = 16
-_UNREADABLE = "unreadable"
+_CONDITIONS: tuple[Condition, ...] = ("day", "day", "day", "night", "blur")
+_UNREADABLE: Condition = "unreadable"
 
 T = TypeVar("T")
 
@@ -35,7 +37,7 @@ class Presentation:
     card: CredentialKey | None = None
     plate: str = ""
     colour: PlateColour | None = None
-    condition: str = "day"
+    condition: Condition = "day"
     ends_by: str = "backing_off"
     """How a held car goes on: backing_off, household_card or staff."""
     household_card: CredentialKey | None = None
@@ -68,7 +70,7 @@ def card_verdict(lane: LanePlan, part: Part) -> Verdict:
     return Verdict.DENIED
 
 
-def car_verdict(lane: LanePlan, part: Part, condition: str) -> Verdict:
+def car_verdict(lane: LanePlan, part: Part, condition: Condition) -> Verdict:
     """What a car of this part must get on this lane."""
     if lane.direction is Direction.OUT:
         return Verdict.GRANTED
@@ -178,9 +180,9 @@ class Author:
     def _card(self, role: CardRole) -> Presentation:
         return Presentation(self._lane, card_verdict(self._lane, role.part), role.part, card=role.key)
 
-    def car(self, condition: str = "") -> Presentation:
+    def car(self) -> Presentation:
         """A resident's car."""
-        return self._car(next(self._cars), condition or self._rng.choice(("day", "day", "day", "night", "blur")))
+        return self._car(next(self._cars), self._rng.choice(_CONDITIONS))
 
     def refused_car(self, part: Part) -> Presentation:
         """A car that must not open the lane by itself."""
@@ -198,7 +200,7 @@ class Author:
         seen.ends_by, seen.household_card = "household_card", cards[role.household]
         return seen
 
-    def _car(self, role: CarRole, condition: str) -> Presentation:
+    def _car(self, role: CarRole, condition: Condition) -> Presentation:
         must = car_verdict(self._lane, role.part, condition)
         return Presentation(self._lane, must, role.part, plate=role.plate, colour=role.colour, condition=condition)
 

@@ -52,7 +52,9 @@ class OcrPlateReader:
         for is_bright in (False, True):
             if _is_sure(found):
                 break
-            lines = [quad for quad in self._detector.find(brightened(image) if is_bright else image) if _is_plate_like(quad)]
+            lines = [
+                quad for quad in self._detector.find(brightened(image) if is_bright else image) if _is_plate_like(quad)
+            ]
             found = self._read_all(image, lines[:8], budget=14, known=found)
         _give_back_memory()
         return found

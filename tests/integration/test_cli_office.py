@@ -13,13 +13,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from gatectl.central.database import migrate, open_database
 from sqlalchemy import Engine, insert, select, update
 from typer.testing import CliRunner, Result
 
 from gatectl import cli
 from gatectl.central import gates, staff, tables
 from gatectl.central.audit import now_ms
+from gatectl.central.database import migrate, open_database
 from gatectl.core.reasons import Reason
 
 RunCli = Callable[..., Result]
@@ -207,8 +207,10 @@ def test_without_central_the_words_say_what_to_start(tmp_path: Path, monkeypatch
     assert not (tmp_path / "none.db").exists()
     (tmp_path / "none.db").touch()
     empty = runner.invoke(cli.app, ["gate", "list"])
-    assert empty.exit_code == 1
-    assert "Traceback" not in empty.output
+    assert (empty.exit_code, "central migrate" in empty.stderr) == (2, True)
+    (tmp_path / "none.db").write_bytes(b"no database at all" * 100)
+    broken = runner.invoke(cli.app, ["gate", "list"])
+    assert (broken.exit_code, "not a database" in broken.stderr) == (1, True), broken.output
 
 
 def test_a_command_whose_module_is_missing_leaves_the_others_alone(

@@ -1,0 +1,334 @@
+"""The ingest process: central's one MQTT client. Takes events into the database, sends lists and orders.
+
+A message is confirmed to the broker only after its transaction was committed. When the database fails, nothing is
+confirmed and the connection is dropped: a broker redelivers only to a new one.
+"""
+
+import queue
+import random
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import paho.mqtt.client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from sqlalchemy import Connection, Engine, select
+from sqlalchemy.exc import SQLAlchemyError
+
+from gatectl.central import beats, orders, replicate, tables
+from gatectl.central.database import open_database, require_current, words_of, writing
+from gatectl.central.intake import Arrival, Quarantine, arrivals_of, gate_sites, ingest_batch, keep_picture
+from gatectl.central.keys import CentralKeys, load_or_make_keys
+from gatectl.errors import PayloadError
+from gatectl.logs import get_logger
+from gatectl.settings import CentralSettings
+from gatectl.wire.messages import PREFIX, Ack, Answer, Heartbeat, decode, gate_topic, list_topic
+from gatectl.wire.replica import CHUNK_TAG, DELTA_TAG, ListRequest, ListState
+from gatectl.wire.signed import seal
+
+ACK_PURPOSE = "ack"
+MAX_BATCH_MESSAGES = 500
+BATCH_WAIT_S = 0.020
+"""PROTOCOLS 7: batches of at most 500 or 20 ms."""
+_POLL_S = 0.05
+_KEEPALIVE_S = 20
+_SECOND_S = 1.0
+_SESSION_EXPIRY_S = 7 * 24 * 3600
+_LEAVES = ("ev", "hb", "ans", "wl/req", "wl/state", "media")
+_INBOX = 20_000
+_BACK_OFF_S = (0.5, 15.0)
+
+_log = get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Incoming:
+    gate: str
+    leaf: str
+    topic: str
+    payload: bytes
+    mid: int
+    qos: int
+
+
+class Ingest:
+    """Owns the connection and the loop; `run` returns after `stop`."""
+
+    def __init__(self, settings: CentralSettings, engine: Engine, keys: CentralKeys) -> None:
+        self._settings = settings
+        self._engine = engine
+        self._key = keys.site_key
+        self._aside = Quarantine()
+        self._shelf = replicate.SnapshotShelf()
+        self._sites: dict[str, str] = {}
+        self._inbox: queue.Queue[_Incoming] = queue.Queue(_INBOX)
+        self._stopping = threading.Event()
+        self._connected = threading.Event()
+        self._client = self._make_client()
+
+    def stop(self) -> None:
+        """End `run` after the batch under way."""
+        self._stopping.set()
+
+    def run(self) -> None:
+        """Serve until `stop`."""
+        broker = self._settings.broker
+        if broker.protocol == "5":
+            properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+            properties.SessionExpiryInterval = _SESSION_EXPIRY_S
+            self._client.connect_async(broker.host, broker.port, _KEEPALIVE_S, clean_start=False, properties=properties)
+        else:
+            self._client.connect_async(broker.host, broker.port, _KEEPALIVE_S)
+        self._client.loop_start()
+        try:
+            self._loop()
+        finally:
+            self._client.disconnect()
+            self._client.loop_stop()
+
+    # --- the connection ---
+
+    def _make_client(self) -> mqtt.Client:
+        broker = self._settings.broker
+        is_v5 = broker.protocol == "5"
+        # MQTT 3.1.1 wants the wish for a kept session at construction, MQTT 5 at connection.
+        client = mqtt.Client(
+            CallbackAPIVersion.VERSION2,
+            client_id="gatectl-central",
+            protocol=MQTTProtocolVersion.MQTTv5 if is_v5 else MQTTProtocolVersion.MQTTv311,
+            clean_session=None if is_v5 else False,
+            manual_ack=True,
+        )
+        client.username_pw_set(broker.username, broker.password() or None)
+        if broker.ca_file is not None:
+            client.tls_set(str(broker.ca_file))
+        client.reconnect_delay_set(1, 15)
+        client.max_inflight_messages_set(MAX_BATCH_MESSAGES)
+        client.on_connect = self._on_connect
+        client.on_disconnect = self._on_disconnect
+        client.on_message = self._on_message
+        return client
+
+    def _on_connect(
+        self, client: mqtt.Client, _userdata: Any, _flags: mqtt.ConnectFlags, code: Any, _properties: Any
+    ) -> None:
+        if code.is_failure:
+            _log.error("broker.refused", words=str(code))
+            return
+        client.subscribe([(f"{PREFIX}/g/+/{leaf}", 1) for leaf in _LEAVES])
+        _log.info("broker.connected")
+        self._connected.set()
+
+    def _on_disconnect(
+        self, _client: mqtt.Client, _userdata: Any, _flags: mqtt.DisconnectFlags, code: Any, _properties: Any
+    ) -> None:
+        self._connected.clear()
+        _log.warning("broker.lost", words=str(code))
+
+    def _on_message(self, _client: mqtt.Client, _userdata: Any, message: mqtt.MQTTMessage) -> None:
+        gate, _, leaf = message.topic.removeprefix(f"{PREFIX}/g/").partition("/")
+        self._inbox.put(_Incoming(gate, leaf, message.topic, bytes(message.payload), message.mid, message.qos))
+
+    # --- the loop ---
+
+    def _loop(self) -> None:
+        with writing(self._engine) as conn:
+            self._sites = gate_sites(conn)
+            sites = tuple(conn.execute(select(tables.sites.c.id)).scalars())
+            for site in sites:
+                replicate.refresh(conn, site, self._key, datetime.now(UTC))
+        _log.info("ingest.ready", sites=len(sites), gates=len(self._sites))
+        was_connected = False
+        next_poll_s = next_second_s = 0.0
+        failures = 0
+        while not self._stopping.is_set():
+            try:
+                batch = self._take_batch()
+                if batch:
+                    self._commit(batch)
+                is_connected = self._connected.is_set()
+                if is_connected and not was_connected:
+                    self._publish_heads(sites)
+                was_connected = is_connected
+                now_s = time.monotonic()
+                if now_s >= next_poll_s:
+                    next_poll_s = now_s + _POLL_S
+                    self._send_lists()
+                    self._send_orders()
+                if now_s >= next_second_s:
+                    next_second_s = now_s + _SECOND_S
+                    sites = self._each_second()
+                failures = 0
+            except SQLAlchemyError as error:
+                failures += 1
+                was_connected = False
+                self._give_up_connection(words_of(error), failures)
+
+    def _take_batch(self) -> list[_Incoming]:
+        """Up to 500 messages, waiting at most 20 ms for more after the first."""
+        try:
+            batch = [self._inbox.get(timeout=_POLL_S)]
+        except queue.Empty:
+            return []
+        deadline = time.monotonic() + BATCH_WAIT_S
+        while len(batch) < MAX_BATCH_MESSAGES:
+            try:
+                batch.append(self._inbox.get(timeout=max(0.0, deadline - time.monotonic())))
+            except queue.Empty:
+                break
+        return batch
+
+    def _commit(self, batch: Sequence[_Incoming]) -> None:
+        """One transaction for the batch; then confirm to the broker; then ack to the gates."""
+        now_ms = time.time_ns() // 1_000_000
+        arrivals: list[Arrival] = []
+        answers: list[tuple[str, bytes]] = []
+        with writing(self._engine) as conn:
+            for message in batch:
+                try:
+                    self._take(conn, message, arrivals, answers, now_ms)
+                except PayloadError as error:
+                    self._aside.keep(conn, message.topic, str(error), message.payload, now_ms)
+                    _log.warning("message.kept_aside", topic=message.topic, words=str(error).splitlines()[0])
+            acks = ingest_batch(conn, arrivals, self._sites, self._aside, now_ms) if arrivals else ()
+        for message in batch:
+            if message.qos:
+                self._client.ack(message.mid, message.qos)
+        for ack in acks:
+            self._publish_ack(ack)
+        for topic, payload in answers:
+            self._client.publish(topic, payload, qos=1)
+
+    def _take(
+        self,
+        conn: Connection,
+        message: _Incoming,
+        arrivals: list[Arrival],
+        answers: list[tuple[str, bytes]],
+        now_ms: int,
+    ) -> None:
+        gate, payload = message.gate, message.payload
+        if gate not in self._sites:
+            self._sites = gate_sites(conn)
+            if gate not in self._sites:
+                raise PayloadError(f"no gate {gate!r} is known here", payload)
+        if message.leaf == "ev":
+            arrivals.extend(arrivals_of(gate, payload))
+        elif message.leaf == "hb":
+            beat = decode(Heartbeat, payload)
+            _require_own(gate, beat.gate, payload)
+            beats.take_beat(conn, gate, beat, now_ms)
+        elif message.leaf == "ans":
+            answer = decode(Answer, payload)
+            _require_own(gate, answer.gate, payload)
+            if not orders.take_answer(conn, gate, answer, now_ms):
+                raise PayloadError("an answer to an order that was never given to this gate", payload)
+        elif message.leaf == "wl/state":
+            self._take_state(conn, gate, decode(ListState, payload))
+        elif message.leaf == "wl/req":
+            request = decode(ListRequest, payload)
+            _require_own(self._sites[gate], request.site, payload)
+            answers.extend((gate_topic(gate, "wl/data"), data) for data in self._list_data(conn, request))
+        elif message.leaf == "media":
+            keep_picture(conn, gate, payload, self._aside, now_ms)
+
+    def _take_state(self, conn: Connection, gate: str, state: ListState) -> None:
+        _require_own(self._sites[gate], state.site, b"")
+        beats.take_list_state(conn, gate, state)
+        if replicate.jump_ahead(conn, state.site, state.epoch, state.ver, datetime.now(UTC)):
+            replicate.mark_dirty(conn, state.site, urgent=True)
+            _log.warning("list.jumped", site=state.site, ver=state.ver)
+
+    def _list_data(self, conn: Connection, request: ListRequest) -> list[bytes]:
+        deltas = replicate.deltas_since(conn, request)
+        if deltas is not None:
+            return [DELTA_TAG + payload for payload in deltas]
+        chunks = replicate.snapshot_chunks(conn, request, self._shelf)
+        return [chunk if chunk.startswith(CHUNK_TAG) else CHUNK_TAG + chunk for chunk in chunks]
+
+    def _publish_ack(self, ack: Ack) -> None:
+        sealed = seal(ack.model_dump_json().encode(), ACK_PURPOSE, self._key)
+        self._client.publish(gate_topic(ack.gate, "ack"), sealed, qos=1)
+
+    # --- lists and orders ---
+
+    def _publish_heads(self, sites: Sequence[str]) -> None:
+        with writing(self._engine) as conn:
+            heads = {site: replicate.head_payload(conn, site, self._key, self._shelf) for site in sites}
+        for site, payload in heads.items():
+            if payload is not None:
+                self._client.publish(list_topic(site, "head"), payload, qos=1, retain=True)
+
+    def _send_lists(self) -> None:
+        """Bring dirty sites' lists up to date: the change first, the retained head after it."""
+        now = datetime.now(UTC)
+        with self._engine.connect() as conn:
+            due = replicate.due_sites(conn, int(now.timestamp() * 1000))
+        for site in due:
+            with writing(self._engine) as conn:
+                deltas = replicate.refresh(conn, site, self._key, now)
+                head = replicate.head_payload(conn, site, self._key, self._shelf)
+                replicate.mark_sent(conn, site, deltas, now)
+            for delta in deltas:
+                self._client.publish(list_topic(site, "delta"), delta.payload, qos=1)
+            if head is not None:
+                self._client.publish(list_topic(site, "head"), head, qos=1, retain=True)
+            _log.info("list.sent", site=site, deltas=len(deltas))
+
+    def _send_orders(self) -> None:
+        commands = tables.commands.c
+        with self._engine.connect() as conn:
+            if conn.execute(select(commands.id).where(commands.state == "queued").limit(1)).first() is None:
+                return
+        with writing(self._engine) as conn:
+            sealed = list(orders.send_queued(conn, self._key, orders.utc_now()))
+        for order in sealed:
+            self._client.publish(gate_topic(order.gate, "cmd"), order.payload, qos=1, retain=False)
+
+    def _each_second(self) -> tuple[str, ...]:
+        now = datetime.now(UTC)
+        now_ms = int(now.timestamp() * 1000)
+        with writing(self._engine) as conn:
+            for gate in beats.silence(conn, now_ms):
+                _log.warning("gate.silent", gate=gate)
+            orders.expire(conn, now_ms)
+            old = replicate.reissue_old_heads(conn, now)
+            sites = tuple(conn.execute(select(tables.sites.c.id)).scalars())
+            listed = set(conn.execute(select(tables.list_heads.c.site_id)).scalars())
+            for site in sites:
+                if site not in listed:
+                    replicate.mark_dirty(conn, site)
+        if old:
+            self._publish_heads(old)
+        return sites
+
+    def _give_up_connection(self, words: str, failures: int) -> None:
+        """The database refused: unconfirmed messages come again only on a new connection."""
+        wait_s = min(_BACK_OFF_S[1], _BACK_OFF_S[0] * 2 ** min(failures, 10)) * random.uniform(0.8, 1.2)  # noqa: S311 - jitter
+        _log.error("database.failed", words=words, wait_s=round(wait_s, 1))
+        self._client.disconnect()
+        self._client.loop_stop()
+        self._connected.clear()
+        while not self._inbox.empty():
+            self._inbox.get_nowait()
+        self._stopping.wait(wait_s)
+        if not self._stopping.is_set():
+            self._client.reconnect()
+            self._client.loop_start()
+
+
+def _require_own(expected: str, named: str, payload: bytes) -> None:
+    if expected != named:
+        raise PayloadError(f"it names {named!r}, but came from {expected!r}", payload)
+
+
+def make_ingest(settings: CentralSettings) -> Ingest:
+    """The process's objects. Raises ConfigError for a database that must be migrated first."""
+    engine = open_database(settings.database)
+    require_current(engine)
+    return Ingest(settings, engine, load_or_make_keys(settings.data_dir))
