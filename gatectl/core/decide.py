@@ -63,9 +63,9 @@ def _exit(reason: Reason, verdict: Verdict, trace: _Trace) -> Reason:
 
 
 def _card(attempt: Attempt, view: WhitelistView, state: LaneState, trace: _Trace) -> tuple[Reason, Grant | None]:
-    if not _is_presence_ok(attempt, state, trace):
-        return Reason.NO_VEHICLE, None
     grant = find_grant(view, attempt.key) if attempt.key is not None else None
+    if not _is_presence_ok(attempt, state, trace):
+        return Reason.NO_VEHICLE, grant
     if not trace.check("registered", attempt.reader, is_ok=grant is not None) or grant is None:
         return Reason.CARD_UNKNOWN, None
     failed = _right(grant, attempt, view, state, trace)

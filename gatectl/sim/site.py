@@ -52,13 +52,14 @@ class LaneStage:
         self._picture_number = 0
 
     def tap(self, key: CredentialKey) -> int:
-        """Hold a card (`em:…`) to the lane's reader; returns the monotonic ns of the last byte."""
+        """Hold a card (`em:…`) to the lane's reader; returns the monotonic ns just before its bytes are written."""
         raw = key.removeprefix("em:")
+        tick_ns = time.monotonic_ns()
         if self._reader is not None:
             self._reader.tap(raw)
         else:
             self._mcu.tap(self.plan.channel, wiegand26_bits(int(raw, 16)))
-        return time.monotonic_ns()
+        return tick_ns
 
     def sense(self, name: InputName, is_active: bool) -> None:
         """A loop, a door contact or a button changes."""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import paho.mqtt.client as mqtt
 import pytest
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from gatectl.sim.broker import Broker, free_port, start_broker
 
@@ -18,14 +19,14 @@ class Peer:
     """One connected client and what it heard."""
 
     def __init__(self, broker: Broker, user: str, password: str) -> None:
-        protocol = mqtt.MQTTv5 if broker.protocol == "5" else mqtt.MQTTv311
+        protocol = MQTTProtocolVersion.MQTTv5 if broker.protocol == "5" else MQTTProtocolVersion.MQTTv311
         self.heard: queue.Queue[tuple[str, bytes]] = queue.Queue()
         self.answers: queue.Queue[bool] = queue.Queue()
         self.subscribed: queue.Queue[int] = queue.Queue()
-        self.client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id=user, protocol=protocol)
+        self.client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=user, protocol=protocol)
         self.client.username_pw_set(user, password)
         self.client.on_connect = lambda _c, _u, _f, code, _p: self.answers.put(not code.is_failure)
-        self.client.on_message = lambda _c, _u, message: self.heard.put((message.topic, message.payload))
+        self.client.on_message = lambda _c, _u, message: self.heard.put((message.topic, bytes(message.payload)))
         self.client.on_subscribe = lambda _c, _u, mid, _codes, _p: self.subscribed.put(mid)
         self.client.connect(broker.host, broker.port)
         self.client.loop_start()
