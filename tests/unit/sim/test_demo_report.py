@@ -113,5 +113,7 @@ def test_a_resident_held_for_an_unread_plate_is_wrongly_held_not_wrongly_decided
     assert (report.wrongly_held, report.wrong_decisions, report.plates, report.plates_exact) == (1, 0, 1, 0)
 
 
-def test_a_report_of_too_few_attempts_is_not_ok() -> None:
-    assert not judged([a_card(1)], [an_event(1)]).is_ok
+def test_a_whole_town_with_too_few_attempts_is_not_ok_and_a_small_one_is() -> None:
+    small = judged([a_card(1)], [an_event(1)])
+    assert small.is_ok
+    assert not replace(small, gates=20).is_ok
