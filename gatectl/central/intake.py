@@ -255,8 +255,10 @@ def _columns(event: AccessEvent, names: Mapping[str, str]) -> dict[str, Any]:
 def _no_columns(now_ms: int) -> dict[str, Any]:
     """The same columns for a body that nobody can read: it counts, and stands at the time it came."""
     empty = dict.fromkeys(
-        ("event_id", "lane_id", "direction", "verdict", "credential", "cardholder_id", "household_id", "person")
-        + ("plate", "plate_colour", "ref", "outcome", "actor", "picture_sha256"),
+        (
+            *("event_id", "lane_id", "direction", "verdict", "credential", "cardholder_id", "household_id", "person"),
+            *("plate", "plate_colour", "ref", "outcome", "actor", "picture_sha256"),
+        ),
         "",
     )
     return {**empty, "kind": UNKNOWN_KIND, "at": now_ms, "reason": 0}

@@ -62,7 +62,7 @@ def halving(rng: random.Random) -> Callable[[bytes], list[bytes]]:
 
 
 def make_wires(kind: str) -> tuple[Wire, Wire]:
-    rng = random.Random(20260501)  # noqa: S311 - bad luck that repeats, not a secret
+    rng = random.Random(20260501)
     harms: dict[str, tuple[Callable[[bytes], list[bytes]], int]] = {
         "clean": (whole, 0),
         "byte_at_a_time": (by_bytes, 0),

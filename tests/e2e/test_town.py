@@ -184,7 +184,7 @@ def test_a_car_is_held_until_its_expired_permit_is_renewed_at_the_desk(town: Dem
     role = next(car for car in town.cast.sites["lanyuan"].refused_cars if car.part is Part.EXPIRED)
     import random
 
-    rng = random.Random(5)  # noqa: S311 - a picture's noise
+    rng = random.Random(5)
     await_true(lambda: stage.is_arm_down, "the arm is down", 40)
     before = len(stage.opened_ticks)
     stage.sense(InputName.PRESENCE, True)

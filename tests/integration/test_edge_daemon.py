@@ -481,7 +481,7 @@ def test_a_car_opens_by_its_plate_and_its_picture_follows_the_event(gate: Gate, 
     camera.mkdir()
     with gate.config.open("a", encoding="utf-8") as config:
         config.write(f'[[cameras]]\nname = "cam"\nlane = "car-in"\nsource = "folder:{camera}"\n')
-    rng = random.Random(3)  # noqa: S311 - pictures, not secrets
+    rng = random.Random(3)
     pictures = [encode_jpeg(render_frame(PLATE, PlateColour.BLUE, rng, condition="day")[0], 88) for _ in range(3)]
     gate.start()
     gate.mcu.set_input(0, InputName.PRESENCE, True)

@@ -33,7 +33,7 @@ class Eyes:
         self.folder.mkdir()
         self.told: list[InboxItem] = []
         self.shelf = PictureShelf(folder / "pictures", "north")
-        self.rng = random.Random(7)  # noqa: S311 - pictures, not secrets
+        self.rng = random.Random(7)
         source = source or f"folder:{self.folder}"
         self.parent = LprParent("cam", LaneId("car-in"), source, 8.0, self.told.append, self.shelf, SystemClock())
         self.parent.start()

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
-from typing import Final, Literal, cast
+from typing import Final, Literal
 
 from gatectl.core.reasons import REASONS, Reason
 from gatectl.core.reasons import words as reason_words
@@ -25,7 +25,7 @@ def catalogue(language: Language) -> Mapping[str, str]:
 
 def as_language(value: str | None) -> Language | None:
     """`value` if it names a language we speak."""
-    return cast("Language", value) if value in LANGUAGES else None
+    return value if value in LANGUAGES else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,7 +68,7 @@ def an_event(at_s: int, verdict: Verdict = Verdict.GRANTED, **changes: Any) -> A
 
 def judged(shown: list[Presentation], events: list[AccessEvent], extra_openings: int = 0) -> Report:
     ticks = [seen.opened_ns for seen in shown if seen.opened_ns] + [1] * extra_openings
-    stage = cast(LaneStage, Relay(ticks))
+    stage = cast("LaneStage", Relay(ticks))
     return make_report(1, {"g-walk": shown}, {"g-walk": stage}, {"g-walk": events})
 
 

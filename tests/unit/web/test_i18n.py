@@ -48,11 +48,7 @@ def test_every_key_that_templates_and_views_ask_for_exists() -> None:
 
 
 def test_templates_hold_no_words_of_their_own() -> None:
-    holding = [
-        path.name
-        for path in WEB.rglob("*.html")
-        if HAN.search(path.read_text(encoding="utf-8"))
-    ]
+    holding = [path.name for path in WEB.rglob("*.html") if HAN.search(path.read_text(encoding="utf-8"))]
     assert holding == []
 
 
