@@ -83,7 +83,7 @@ def _plate(
     legal = is_legal(read.text)
     trace.note("plate_grammar", read.text, PASS if legal else FAIL)
     is_listed = read.text in view.emergency_plates
-    trace.note("emergency_list", f"{len(view.emergency_plates)} plates", PASS if is_listed else SKIP)
+    trace.note("emergency_list", f"{len(view.emergency_plates)}", PASS if is_listed else SKIP)
     if is_listed:
         return Reason.EMERGENCY_LIST, None
     if is_emergency(read.text):
@@ -121,15 +121,15 @@ def _is_presence_ok(attempt: Attempt, state: LaneState, trace: _Trace) -> bool:
 
 def _doubt(read: PlateRead, trace: _Trace) -> Reason | None:
     """Why this read is not good enough to be looked up, if it is not."""
-    if not trace.check("plate_found", f"{read.frames} frames", is_ok=bool(read.text)):
+    if not trace.check("plate_found", f"{read.frames}", is_ok=bool(read.text)):
         return Reason.PLATE_NONE
     colour = read.colour.value if read.colour else "unknown"
     if not trace.check(
-        "length_fits_colour", f"{len(read.text)} on {colour}", is_ok=length_fits_colour(read.text, read.colour)
+        "length_fits_colour", f"{len(read.text)} / {colour}", is_ok=length_fits_colour(read.text, read.colour)
     ):
         return Reason.PLATE_AMBIGUOUS
     sure = read.confidence >= MIN_PLATE_CONFIDENCE
-    if not trace.check("plate_confidence", f"{read.confidence:.2f} of {MIN_PLATE_CONFIDENCE:.2f}", is_ok=sure):
+    if not trace.check("plate_confidence", f"{read.confidence:.2f} / {MIN_PLATE_CONFIDENCE:.2f}", is_ok=sure):
         return Reason.PLATE_LOW_CONF
     return None
 
