@@ -305,6 +305,8 @@ class LaneMachine:
         for command_id, event_id in opening.waiting:
             self._answer(command_id, "confirmed", "the arm's sensor says up", event_id)
         opening.waiting.clear()
+        if self._inputs.get(InputName.SAFETY):
+            self.phase = Phase.PASSING
 
     def _close(self) -> None:
         """Ask for CLOSE where that is certainly safe, and wait for the arm."""
@@ -418,6 +420,9 @@ class LaneMachine:
         if self.phase is Phase.CLOSING:
             self._obstructed(opening)
             return
+        if self.phase is Phase.OPENING:
+            opening.moment("safety_occupied_early", self._tick_ns)  # the arm has not answered; that is still awaited
+            return
         self.phase, opening.phase_since_ns = Phase.PASSING, self._tick_ns
         opening.moment("safety_occupied", self._tick_ns)
 
@@ -476,11 +481,20 @@ class LaneMachine:
         if opening is not None and self.phase is Phase.OPENING:
             opening.waiting.append((order.command_id, event.id))
         elif opening is not None and self.phase in (Phase.OPEN, Phase.PASSING):
-            opening.moment("ordered_again", self._tick_ns)
-            self._answer(order.command_id, "confirmed", "the arm was up already", event.id)
+            self._ordered_again(opening, order.command_id, event.id)
         else:
             self._grant(_Cause(event, self._tick_ns, order.command_id))
         self._show(Signal.GRANTED, order.reason)
+
+    def _ordered_again(self, opening: _Opening, command_id: str, event_id: str) -> None:
+        """An order while the lane is open: confirmed if the sensor still says up, else the arm is asked once more."""
+        opening.moment("ordered_again", self._tick_ns)
+        if self.arm == "up":
+            self._answer(command_id, "confirmed", "the arm was up already", event_id)
+            return
+        opening.waiting.append((command_id, event_id))
+        self.phase, opening.phase_since_ns = Phase.OPENING, self._tick_ns
+        self._effects.append(OpenBarrier(self.lane.id, self.lane.pulse_ms, event_id))
 
     def _refuse_ordered(self, order: RefuseOrdered) -> None:
         if self._is_fire_latched and not self._inputs.get(InputName.FIRE, False):
