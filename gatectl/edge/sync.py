@@ -243,8 +243,9 @@ class Sync:
 
     def _arrived(self, stand: ReplicaStand, after: SetHash) -> None:
         """The file holds a new list: decide on it from the next attempt on."""
-        self._hash, self.stand, self._error = after, stand, ""
+        self._hash, self._error = after, ""
         self.swap(self._view(stand, self._replica.rows()))
+        self.stand = stand  # only now: what is reported is what is decided on
         self.counters["list_applied"] += 1
         self._ask_again_s, self._asked_s = _ASK_AGAIN_S, 0.0
         _log.info("list.applied", epoch=stand.epoch, ver=stand.ver, rows=stand.n)
