@@ -55,6 +55,8 @@ def open_camera(source: str, max_fps: float) -> Camera:
         raise LinkError(f"camera {source}: no such file")
     if path.suffix.lower() in _PICTURES:
         return PictureCamera(path, max_fps)
+    # What an earlier stream of this process asked for ("nobuffer") would lose a file's first frame.
+    os.environ.pop("OPENCV_FFMPEG_CAPTURE_OPTIONS", None)
     return VideoCamera(path, max_fps)
 
 

@@ -64,11 +64,15 @@ def _until(camera: Camera, is_it: Callable[[Frame], bool], deadline_s: float = 5
     raise AssertionError("no such frame in time")
 
 
+def _read_for(camera: Camera, seconds: float) -> None:
+    end_s = time.monotonic() + seconds
+    while time.monotonic() < end_s:
+        camera.read()
+
+
 def _dies(camera: Camera, deadline_s: float = 8.0) -> str:
-    end_s = time.monotonic() + deadline_s
     with pytest.raises(LinkError) as caught:
-        while time.monotonic() < end_s:
-            camera.read()
+        _read_for(camera, deadline_s)
     return str(caught.value)
 
 

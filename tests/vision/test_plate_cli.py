@@ -7,13 +7,13 @@ import random
 from pathlib import Path
 
 import pytest
+from rendered_plates import a_plate
 from typer.testing import CliRunner, Result
 
 from gatectl.cli import app
 from gatectl.core.model import PlateColour
 from gatectl.core.plates import is_legal
 from gatectl.sim.platepics import encode_jpeg, render_frame
-from rendered_plates import a_plate
 
 _KEYS = {
     *("n", "exact_any", "exact_top", "exact_without_province", "found"),
