@@ -403,8 +403,10 @@ class LaneMachine:
         self._look_at_next()
 
     def _look_at_next(self) -> None:
-        """A car that drove up behind the last one is read now."""
-        if self.is_present and self._hold is None and not self._is_pedestrian:
+        """A car that was granted behind the last one gets its opening; one that drove up unread is read now."""
+        if self._next:
+            self._start(self._next.pop(0))
+        elif self.is_present and self._hold is None and not self._is_pedestrian:
             self._effects.append(ReadPlate(self.lane.id))
 
     def _safety(self, is_occupied: bool, *, is_first: bool) -> None:

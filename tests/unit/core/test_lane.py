@@ -191,6 +191,18 @@ def test_the_next_car_is_decided_while_the_first_passes_and_gets_an_opening_of_i
     assert CloseBarrier not in kinds(effects)
 
 
+def test_a_car_granted_behind_the_first_is_opened_for_though_the_arm_fell_in_between() -> None:
+    gate = a_gate()
+    let_in(gate)
+    gate.sense(InputName.PRESENCE, False)
+    gate.sense(InputName.SAFETY, True)
+    gate.sense(InputName.PRESENCE, True)
+    gate.present(a_plate_attempt(a_read("粤E54321")))
+    gate.sense(InputName.ARM_UP, False)
+    effects = gate.sense(InputName.ARM_DOWN, True)
+    assert [effect.cause for effect in effects if isinstance(effect, OpenBarrier)] == ["a2"]
+
+
 def test_the_same_cars_plate_read_again_before_it_passes_is_not_recorded_twice() -> None:
     gate = a_gate()
     let_in(gate)
