@@ -17,6 +17,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gatectl.central import staff
+from gatectl.central.database import writing
 from gatectl.central.web.i18n import Language, Words, as_language
 from gatectl.errors import NotFoundError, RefusedError
 from gatectl.logs import get_logger
@@ -159,14 +160,18 @@ def _serve(view: View, role: Role | None, request: Request, form: Mapping[str, s
     engine: Engine = request.app.state.engine
     settings: CentralSettings = request.app.state.settings
     token = request.cookies.get(SESSION_COOKIE, "")
-    with engine.begin() as conn:
+    with engine.connect() as conn:
         account = staff.staff_of(conn, token) if token else None
-        request.state.words = Words(language_of(request, settings, account))
-        request.state.staff = account
-        if role is not None and account is None:
-            return to_sign_in(request)
-        if role is not None and account is not None and not has_role(account.role, role):
-            raise HTTPException(403)
+    request.state.words = Words(language_of(request, settings, account))
+    request.state.staff = account
+    if role is not None and account is None:
+        return to_sign_in(request)
+    if role is not None and account is not None and not has_role(account.role, role):
+        raise HTTPException(403)
+    # Staff's changes read before they write: they take SQLite's write lock first, or a commit of ingest in
+    # between would end them. The door does not, or strangers who guess passwords would hold up ingest.
+    takes_lock = role is not None and request.method not in _SAFE_METHODS
+    with writing(engine) if takes_lock else engine.begin() as conn:
         visit = Visit(request, conn, engine, settings, request.state.words, form, account)
         try:
             return _for_htmx(visit, view(visit))

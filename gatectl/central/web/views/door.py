@@ -7,6 +7,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 
 from gatectl.central import staff
+from gatectl.central.database import writing
 from gatectl.central.web.guard import SESSION_COOKIE, Visit, safe_path
 from gatectl.central.web.i18n import as_language
 from gatectl.central.web.pages import THEMES, render
@@ -59,12 +60,10 @@ def use_setup(visit: Visit) -> Response:
     if password != visit.form.get("again", ""):
         mistake = visit.words("setup.differ")
         return _setup_page(visit, token, login=login, mistake=mistake, status=422)
-    savepoint = visit.conn.begin_nested()
     try:
-        staff.use_setup_token(visit.conn, token, login, password)
-        savepoint.commit()
+        with writing(visit.engine) as conn:  # of its own, so that a refusal leaves the link unused
+            staff.use_setup_token(conn, token, login, password)
     except RefusedError as error:
-        savepoint.rollback()
         mistake = error.words(visit.words.language)
         return _setup_page(visit, token, login=login, mistake=mistake, status=422)
     return _signed_in(visit, staff.sign_in(visit.conn, login, password), "/events")
