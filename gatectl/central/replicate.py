@@ -22,21 +22,15 @@ from gatectl.wire.replica import (
     Delta,
     Head,
     ListRequest,
-    ListRow,
     SetHash,
     SnapChunk,
     Snapshot,
-    emergency_row,
     encode_chunk,
     encode_delta,
     encode_head,
-    encode_row,
     encode_snapshot,
-    grant_row,
-    level_row,
-    row_key,
-    schedule_row,
 )
+from gatectl.wire.rows import ListRow, emergency_row, encode_row, grant_row, row_key, ruling_row
 
 __all__ = [
     "DELTAS_KEPT",
@@ -116,13 +110,13 @@ def _level_rows(conn: Connection, site_id: str) -> Iterator[ListRow]:
     for member in conn.execute(joined):
         lanes.setdefault(member.level_id, set()).add(LaneId(member.lane_id))
     for level in conn.execute(select(levels.c.id, levels.c.schedule_id).where(levels.c.site_id == site_id)):
-        yield level_row(AccessLevel(level.id, frozenset(lanes.get(level.id, ())), level.schedule_id))
+        yield ruling_row("level", AccessLevel(level.id, frozenset(lanes.get(level.id, ())), level.schedule_id))
 
 
 def _schedule_rows(conn: Connection, site_id: str) -> Iterator[ListRow]:
     schedules = tables.schedules.c
     for row in conn.execute(select(schedules.id, schedules.windows).where(schedules.site_id == site_id)):
-        yield schedule_row(Schedule(row.id, tuple(Window(*window) for window in json.loads(row.windows))))
+        yield ruling_row("schedule", Schedule(row.id, tuple(Window(*window) for window in json.loads(row.windows))))
 
 
 def _grant_rows(conn: Connection, site_id: str) -> Iterator[ListRow]:

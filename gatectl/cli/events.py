@@ -16,6 +16,7 @@ from gatectl.cli import output
 from gatectl.cli.event_line import line_of, masked
 from gatectl.cli.office import ConfigOption, JsonOption, RevealOption, central, log_reveal
 from gatectl.core.model import CredentialKey
+from gatectl.core.trace_words import step_words
 from gatectl.errors import ConfigError
 
 event_app = typer.Typer(help="One event in full.", no_args_is_help=True)
@@ -38,6 +39,7 @@ KindText = Annotated[
     str, typer.Option("--kind", help="all, or some of access,passage,hold_end,command,alarm,system,anchor.")
 ]
 JsonlOption = Annotated[bool, typer.Option("--jsonl", help="One JSON object a line.")]
+_MARKS = {"pass": "✓", "fail": "✗", "skip": "–"}
 
 
 def _query(**params: str) -> EventQuery:
@@ -165,7 +167,8 @@ def show_event(
         output.say("此记录的版本无法解析,原文见 --json", "its version cannot be read; --json has the columns")
         return
     for step in found.event.trace:
-        typer.echo(f"  {step.outcome:5} {step.rule}: {step.value}")
+        rule, value, outcome = step_words(step, language)
+        typer.echo(f"  {_MARKS.get(step.outcome, '?')} {rule}: {value} ({outcome})")
     if found.event.plate is not None:
         for text, confidence in found.event.plate.candidates:
             typer.echo(f"  {text}  {confidence:.2f}")

@@ -1,242 +1,140 @@
-"""Who may pass: `decide` is pure, total and fast; every answer carries its reason and the rules that were asked."""
+"""Who may pass: `decide` is pure, total and fast; every answer carries its reason and the rules that were asked.
 
-from dataclasses import dataclass, field
+The order is part of the contract, because the first rule that refuses gives the words at the lane:
+emergency, identity, withdrawn credential, standing open, doubt about the identity, closed lane, validity, lane and
+schedule, uses, anti-passback, quota and capacity, interlock, guard, second person.
+"""
 
-from gatectl.core.model import (
-    Attempt,
-    ClockTrust,
-    Decision,
-    Direction,
-    Grant,
-    GrantState,
-    LaneKind,
-    LaneState,
-    PlateRead,
-    RuleStep,
-    Verdict,
-    WhitelistView,
+from dataclasses import dataclass, replace
+
+from gatectl.core import rights
+from gatectl.core.case import FAIL, PASS, Case
+from gatectl.core.identify import MIN_PLATE_CONFIDENCE, Found, identify
+from gatectl.core.model import Attempt, Decision, Grant, LaneState, Verdict, WhitelistView
+from gatectl.core.reasons import REASONS, Reason
+
+__all__ = ["MIN_PLATE_CONFIDENCE", "VERDICTS", "decide"]
+
+VERDICTS = {reason: Verdict(info.verdict) for reason, info in REASONS.items() if info.verdict is not None}
+"""What each reason means at an entry."""
+_PLAIN = frozenset(
+    {
+        Reason.CARD_OK,
+        Reason.PIN_OK,
+        Reason.QR_OK,
+        Reason.VISITOR_OK,
+        Reason.RIDER_OK,
+        Reason.PLATE_OK,
+        Reason.PLATE_VISITOR,
+        Reason.NO_PLATE_OK,
+        Reason.HOUSEHOLD_CARD,
+    }
 )
-from gatectl.core.plates import PLATE_PREFIX, fold, is_emergency, is_legal, length_fits_colour, plate_key
-from gatectl.core.reasons import Reason
-from gatectl.core.schedule import is_open
-from gatectl.core.whitelist import find_grant
-
-MIN_PLATE_CONFIDENCE = 0.75
-"""A read below this is a hold, not an opening. It is the least over the characters, after the vote: one doubtful
-character is enough to make another car's plate. docs/benchmarks.md has the reader's errors below and above it."""
-
-PASS, FAIL, SKIP = "pass", "fail", "skip"
+"""Grants that CLOCK_UNTRUSTED takes the place of when a rule could not ask the clock."""
 
 
-@dataclass(slots=True)
-class _Trace:
-    """Collects the rules in the order they were asked."""
-
-    steps: list[RuleStep] = field(default_factory=list)
-
-    def note(self, rule: str, value: str, outcome: str) -> None:
-        self.steps.append(RuleStep(rule, value, outcome))
-
-    def check(self, rule: str, value: str, *, is_ok: bool) -> bool:
-        self.note(rule, value, PASS if is_ok else FAIL)
-        return is_ok
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    reason: Reason
+    grant: Grant | None = None
+    subject: str = ""
 
 
 def decide(attempt: Attempt, view: WhitelistView, state: LaneState) -> Decision:
     """The answer to one attempt on one revision of the whitelist. Never raises, blocks, logs or reads a clock."""
-    trace = _Trace()
-    reason, grant = (
-        _plate(attempt.plate, attempt, view, state, trace) if attempt.plate else _card(attempt, view, state, trace)
+    case = Case(attempt, view, state)
+    outcome = _entry(case)
+    if case.is_exit:
+        outcome = _exit(case, outcome)
+    elif case.was_clock_needed and outcome.reason in _PLAIN:
+        outcome = replace(outcome, reason=Reason.CLOCK_UNTRUSTED)
+    grant = outcome.grant
+    verdict = VERDICTS[outcome.reason]
+    stay_s = case.max_stay_s or (grant.max_stay_s if grant is not None else 0)
+    return Decision(
+        verdict=verdict,
+        reason=outcome.reason,
+        trace=tuple(case.steps),
+        grant=grant,
+        revision=view.revision,
+        subject=outcome.subject,
+        uses_key=grant.key if grant is not None and grant.uses is not None else "",
+        max_stay_s=stay_s if verdict is Verdict.GRANTED and not case.is_exit else 0,
+        link_policy=case.link_policy,
+        alarm=case.alarm,
     )
-    verdict = VERDICTS[reason]
-    if attempt.direction is Direction.OUT:
-        reason, verdict = _exit(reason, verdict, trace), Verdict.GRANTED
-    return Decision(verdict, reason, tuple(trace.steps), grant, view.revision)
 
 
-def _exit(reason: Reason, verdict: Verdict, trace: _Trace) -> Reason:
+def _exit(case: Case, outcome: _Outcome) -> _Outcome:
     """Exits open for everything, always (DOMAIN 1.6); what failed stays in the trace."""
-    if verdict is Verdict.GRANTED:
-        return reason
-    trace.note("exit_open", reason.name, PASS)
-    return Reason.EXIT_FREE
+    if VERDICTS[outcome.reason] is Verdict.GRANTED:
+        return outcome
+    case.note("exit_open", outcome.reason.name, PASS)
+    if REASONS[outcome.reason].severity == "major":
+        case.alarm = outcome.reason
+    return replace(outcome, reason=Reason.EXIT_FREE)
 
 
-def _card(attempt: Attempt, view: WhitelistView, state: LaneState, trace: _Trace) -> tuple[Reason, Grant | None]:
-    grant = find_grant(view, attempt.key) if attempt.key is not None else None
-    if not _is_presence_ok(attempt, state, trace):
-        return Reason.NO_VEHICLE, grant
-    if not trace.check("registered", attempt.reader, is_ok=grant is not None) or grant is None:
-        return Reason.CARD_UNKNOWN, None
-    failed = _right(grant, attempt, view, state, trace)
-    return (_CARD_REASONS[failed] if failed else Reason.CARD_OK), grant
+def _entry(case: Case) -> _Outcome:
+    """The rules in their order. An exit is asked only whose credential it is."""
+    if case.state.is_emergency:
+        case.note("emergency", "held_open", PASS)
+        return _Outcome(Reason.EMERGENCY_INPUT)
+    found = identify(case)
+    grant = found.grant
+    subject = rights.subject_of(case, grant)
+    refused = rights.withdrawn(case, found)
+    if refused is not None:
+        return _Outcome(refused, grant, subject)
+    if found.is_emergency:
+        return _Outcome(found.granted, subject=subject)
+    if not case.is_exit and (reason := rights.standing_open(case)) is not None:
+        return _Outcome(reason, grant, subject)
+    if found.objection is not None or grant is None:
+        return _stranger(case, found, subject)
+    return _Outcome(_judge(case, found, grant, subject), grant, subject)
 
 
-def _plate(
-    read: PlateRead, attempt: Attempt, view: WhitelistView, state: LaneState, trace: _Trace
-) -> tuple[Reason, Grant | None]:
-    if not _is_presence_ok(attempt, state, trace):
-        return Reason.SPOOF_SUSPECT, None
-    doubt = _doubt(read, trace)
-    if doubt is not None:
-        return doubt, None
-    legal = is_legal(read.text)
-    trace.note("plate_grammar", read.text, PASS if legal else FAIL)
-    is_listed = read.text in view.emergency_plates
-    trace.note("emergency_list", f"{len(view.emergency_plates)}", PASS if is_listed else SKIP)
-    if is_listed:
-        return Reason.EMERGENCY_LIST, None
-    if is_emergency(read.text):
-        trace.note("emergency_plate", read.text, PASS)
-        return Reason.EMERGENCY_PLATE, None
-    grant = view.grants.get(plate_key(read.text))
-    is_lookalike = False
-    if grant is None and not legal:
-        grant = _lookalike(read, view, trace)
-        is_lookalike = grant is not None
-        if grant is None:
-            return Reason.PLATE_LOW_CONF, None
-    if not trace.check("registered", read.text, is_ok=grant is not None) or grant is None:
-        return Reason.PLATE_UNKNOWN, None
-    if not _colour_agrees(grant, read, trace):
-        return Reason.PLATE_AMBIGUOUS, None
-    failed = _right(grant, attempt, view, state, trace)
-    if failed:
-        return _PLATE_REASONS[failed], grant
-    return (Reason.PLATE_LOOKALIKE if is_lookalike else Reason.PLATE_OK), grant
+def _stranger(case: Case, found: Found, subject: str) -> _Outcome:
+    """Nobody known, or nothing that can be judged any further."""
+    reason = found.objection or Reason.CARD_UNKNOWN
+    if reason is Reason.PLATE_UNKNOWN and not case.is_exit:
+        closed = rights.closed(case, None)
+        if closed is None and rights.short_stay(case):
+            return _Outcome(Reason.PLATE_SHORT_STAY, subject=subject)
+    return _Outcome(reason, found.grant, subject)
 
 
-def _is_presence_ok(attempt: Attempt, state: LaneState, trace: _Trace) -> bool:
-    """A vehicle lane opens only for a vehicle that its own loop feels."""
-    if state.lane.kind is not LaneKind.VEHICLE or not state.lane.require_presence:
-        return True
-    if state.is_present is None:
-        trace.note("vehicle_present", "no presence loop", SKIP)
-        return True
-    if attempt.direction is Direction.OUT:
-        trace.note("vehicle_present", str(state.is_present).lower(), SKIP)
-        return True
-    return trace.check("vehicle_present", str(state.is_present).lower(), is_ok=state.is_present)
+def _judge(case: Case, found: Found, grant: Grant, subject: str) -> Reason:
+    """A known, active grant against the rules of the lane, the time and the site."""
+    granted = found.granted
+    if not case.is_exit and (refused := rights.closed(case, grant)) is not None:
+        return refused
+    refused = rights.valid_in_time(case, found, grant)
+    if refused is not None:
+        return refused
+    refused = rights.at_this_lane(case, found, grant)
+    if refused is found.words.wrong_gate and rights.household_card(case, grant):
+        refused, granted = None, Reason.HOUSEHOLD_CARD
+    if refused is not None or case.is_exit:
+        return refused or granted
+    return _enter(case, found, grant, subject, granted)
 
 
-def _doubt(read: PlateRead, trace: _Trace) -> Reason | None:
-    """Why this read is not good enough to be looked up, if it is not."""
-    if not trace.check("plate_found", f"{read.frames}", is_ok=bool(read.text)):
-        return Reason.PLATE_NONE
-    colour = read.colour.value if read.colour else "unknown"
-    if not trace.check(
-        "length_fits_colour", f"{len(read.text)} / {colour}", is_ok=length_fits_colour(read.text, read.colour)
-    ):
-        return Reason.PLATE_AMBIGUOUS
-    sure = read.confidence >= MIN_PLATE_CONFIDENCE
-    if not trace.check("plate_confidence", f"{read.confidence:.2f} / {MIN_PLATE_CONFIDENCE:.2f}", is_ok=sure):
-        return Reason.PLATE_LOW_CONF
-    return None
-
-
-def _lookalike(read: PlateRead, view: WhitelistView, trace: _Trace) -> Grant | None:
-    """The one plate that this illegal read can stand for; two, or another colour, are nobody."""
-    owners = view.lookalikes.get(fold(read.text), ())
-    same_length = [key for key in owners if len(key) == len(PLATE_PREFIX) + len(read.text)]
-    unique = len(same_length) == 1
-    trace.note("lookalike", f"{read.text}: {len(same_length)} hits", PASS if unique else FAIL)
-    return view.grants[same_length[0]] if unique else None
-
-
-def _colour_agrees(grant: Grant, read: PlateRead, trace: _Trace) -> bool:
-    if grant.colour is None or read.colour is None:
-        trace.note("colour", "not known", SKIP)
-        return True
-    return trace.check("colour", f"{read.colour} / {grant.colour}", is_ok=read.colour is grant.colour)
-
-
-def _right(grant: Grant, attempt: Attempt, view: WhitelistView, state: LaneState, trace: _Trace) -> str:
-    """The first rule that this grant fails at this lane and time: `lost`, `revoked`, … or "" for none."""
-    if not trace.check("state", grant.state.value, is_ok=grant.state is GrantState.ACTIVE):
-        return grant.state.value
-    failed = _validity(grant, attempt, state, trace)
-    return failed or _access(grant, attempt, view, state, trace)
-
-
-def _validity(grant: Grant, attempt: Attempt, state: LaneState, trace: _Trace) -> str:
-    """valid_from <= now < valid_until, to the second; an untrusted clock refuses only what its floor proves expired."""
-    trusted = state.clock is not ClockTrust.UNTRUSTED
-    now_s = attempt.at.timestamp() if trusted else float(state.clock_floor_s)
-    if grant.valid_until_s is not None and not trace.check(
-        "valid_until", f"{grant.valid_until_s}", is_ok=now_s < grant.valid_until_s
-    ):
-        return "expired"
-    if grant.valid_from_s is not None:
-        if not trusted:
-            trace.note("valid_from", "clock not trusted", SKIP)
-        elif not trace.check("valid_from", f"{grant.valid_from_s}", is_ok=grant.valid_from_s <= now_s):
-            return "not_yet"
-    return ""
-
-
-def _access(grant: Grant, attempt: Attempt, view: WhitelistView, state: LaneState, trace: _Trace) -> str:
-    """Some access level must name this lane, and one such level's schedule must be open."""
-    levels = [view.levels[level] for level in grant.levels if level in view.levels]
-    here = [level for level in levels if attempt.lane in level.lanes]
-    if not trace.check("lane", attempt.lane, is_ok=bool(here)):
-        return "wrong_gate"
-    if any(level.schedule is None for level in here):
-        trace.note("schedule", "always", PASS)
-        return ""
-    if state.clock is ClockTrust.UNTRUSTED:
-        trace.note("schedule", "clock not trusted: no schedule refuses anybody", SKIP)
-        return ""
-    schedules = [
-        view.schedules[level.schedule] for level in here if level.schedule and level.schedule in view.schedules
-    ]
-    names = ",".join(schedule.id for schedule in schedules)
-    opened = any(is_open(schedule, attempt.at) for schedule in schedules)
-    return "" if trace.check("schedule", names, is_ok=opened) else "off_hours"
-
-
-_CARD_REASONS = {
-    "lost": Reason.CARD_LOST,
-    "revoked": Reason.CARD_REVOKED,
-    "blocked": Reason.CARD_REVOKED,
-    "expired": Reason.CARD_EXPIRED,
-    "not_yet": Reason.NOT_YET_VALID,
-    "wrong_gate": Reason.NO_PERMISSION_GATE,
-    "off_hours": Reason.OUT_OF_SCHEDULE,
-}
-_PLATE_REASONS = {
-    "lost": Reason.PLATE_BLOCKED,
-    "revoked": Reason.PLATE_BLOCKED,
-    "blocked": Reason.PLATE_BLOCKED,
-    "expired": Reason.PLATE_EXPIRED,
-    "not_yet": Reason.PLATE_EXPIRED,
-    "wrong_gate": Reason.PLATE_WRONG_GATE,
-    "off_hours": Reason.PLATE_OUT_OF_SCHEDULE,
-}
-_GRANTED = (Reason.CARD_OK, Reason.PLATE_OK, Reason.PLATE_LOOKALIKE, Reason.EMERGENCY_LIST, Reason.EMERGENCY_PLATE)
-_DENIED = (
-    Reason.CARD_UNKNOWN,
-    Reason.CARD_LOST,
-    Reason.CARD_REVOKED,
-    Reason.CARD_EXPIRED,
-    Reason.NOT_YET_VALID,
-    Reason.NO_PERMISSION_GATE,
-    Reason.OUT_OF_SCHEDULE,
-    Reason.SPOOF_SUSPECT,
-    Reason.NO_VEHICLE,
-)
-_HELD = (
-    Reason.PLATE_UNKNOWN,
-    Reason.PLATE_LOW_CONF,
-    Reason.PLATE_AMBIGUOUS,
-    Reason.PLATE_NONE,
-    Reason.PLATE_EXPIRED,
-    Reason.PLATE_BLOCKED,
-    Reason.PLATE_WRONG_GATE,
-    Reason.PLATE_OUT_OF_SCHEDULE,
-)
-VERDICTS = {
-    **dict.fromkeys(_GRANTED, Verdict.GRANTED),
-    **dict.fromkeys(_DENIED, Verdict.DENIED),
-    **dict.fromkeys(_HELD, Verdict.HELD),
-}
-"""What each reason that `decide` gives means at an entry."""
+def _enter(case: Case, found: Found, grant: Grant, subject: str, granted: Reason) -> Reason:
+    """What is asked of entries only: who is inside already, and who else must agree."""
+    used = rights.used_up(case, found, grant)
+    if used is not None:
+        return used
+    passback = rights.passed_back(case, subject)
+    if passback is not None and passback is not Reason.PASSBACK_SOFT:
+        return passback
+    parked = rights.parked(case, grant, subject) if case.is_vehicle_lane else None
+    if parked is not None and parked is not Reason.UNLOADING:
+        return parked
+    if case.state.is_interlocked and not case.check("interlock", "other_lane_open", is_ok=False):
+        return Reason.INTERLOCK
+    if grant.asks_guard:
+        case.note("guard", "asked_each_time", FAIL)
+        return Reason.WAIT_GUARD
+    return rights.second_person(case, grant) or parked or passback or granted

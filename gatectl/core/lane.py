@@ -14,25 +14,14 @@ from enum import StrEnum
 from typing import Literal
 
 from gatectl.core.decide import decide
-from gatectl.core.model import (
-    AccessEvent,
-    Attempt,
+from gatectl.core.lane_io import (
     AttemptMade,
-    ClockTrust,
     CloseBarrier,
     CommandAnswered,
-    Decision,
     Effect,
-    EventKind,
-    GateId,
     Indicate,
     InputChanged,
-    InputName,
-    Lane,
     LaneEvent,
-    LaneKind,
-    LaneMoment,
-    LaneState,
     OpenBarrier,
     OpenOrdered,
     ReadPlate,
@@ -40,6 +29,19 @@ from gatectl.core.model import (
     RefuseOrdered,
     Signal,
     Ticked,
+)
+from gatectl.core.model import (
+    AccessEvent,
+    Attempt,
+    ClockTrust,
+    Decision,
+    EventKind,
+    GateId,
+    InputName,
+    Lane,
+    LaneKind,
+    LaneMoment,
+    LaneState,
     Verdict,
     WhitelistView,
 )

@@ -1,10 +1,10 @@
 """The nouns of gatectl, frozen: what the core decides on and what it answers."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import NewType
+from typing import NewType, Protocol
 
 from gatectl.core.reasons import Reason
 
@@ -12,7 +12,8 @@ SiteId = NewType("SiteId", str)
 GateId = NewType("GateId", str)
 LaneId = NewType("LaneId", str)
 CredentialKey = NewType("CredentialKey", str)
-"""Canonical credential: `em:0A1B2C3D4E`, `w26:12:34567`, `w34:89D41B81`, `plate:粤E12345`."""
+"""Canonical credential: `em:0A1B2C3D4E`, `w26:12:34567`, `w34:89D41B81`, `h10304:100:12345`, `h10302:1234567890`,
+`zk37a:…`, `plate:粤E12345`, `code:<salted hash>` (a PIN or a visitor's six digits), `pass:<nonce>`."""
 
 
 class Verdict(StrEnum):
@@ -42,6 +43,23 @@ class CredentialKind(StrEnum):
 
     CARD = "card"
     PLATE = "plate"
+    CODE = "code"
+    """Digits on a keypad: a resident's PIN or a visitor's code, known only as a salted hash."""
+    PASS = "pass"  # noqa: S105 - a kind of credential, not a word to sign in with
+    """A signed visitor pass (QR), verified at the gate without a network."""
+
+
+class Profile(StrEnum):
+    """Who a cardholder is to the site; picks words, and who may pass a closed lane (DOMAIN 1)."""
+
+    RESIDENT = "resident"
+    TENANT = "tenant"
+    FAMILY = "family"
+    NANNY = "nanny"
+    DECORATOR = "decorator"
+    COURIER = "courier"
+    VISITOR = "visitor"
+    STAFF = "staff"
 
 
 class GrantState(StrEnum):
@@ -61,6 +79,49 @@ class ClockTrust(StrEnum):
     SYNCED = "synced"
 
 
+class LaneMode(StrEnum):
+    """How a lane serves. Exits open and emergencies pass in every mode: no mode locks anybody in."""
+
+    NORMAL = "normal"
+    HELD_OPEN = "held_open"
+    HELD_CLOSED = "held_closed"
+    """Nobody enters."""
+    EXIT_ONLY = "exit_only"
+    """Only staff enter."""
+    LOCKDOWN = "lockdown"
+    """Only staff enter, and the lane says why."""
+
+
+class Passback(StrEnum):
+    """No second entry without an exit."""
+
+    OFF = "off"
+    SOFT = "soft"
+    """Lets pass and says so."""
+    HARD = "hard"
+    TIMED = "timed"
+    """Hard for `Area.passback_s` after the entry, then soft."""
+
+
+class LinkPolicy(StrEnum):
+    """What a rule that needs the other gates' passages does while the link to them is down."""
+
+    LOCAL_ONLY = "local_only"
+    """Judge by what this gate knows; the event says so."""
+    SOFT = "soft"
+    """Lets pass what it would refuse, and says so."""
+    STRICT = "strict"
+    """Holds what it cannot judge for the guard."""
+
+
+class DayKind(StrEnum):
+    """Days on which the weekday says the wrong thing (State Council's yearly notice)."""
+
+    HOLIDAY = "holiday"
+    WORKDAY = "workday"
+    """A make-up workday (调休) on a weekend."""
+
+
 class PlateColour(StrEnum):
     """GA 36-2018 plate backgrounds."""
 
@@ -74,7 +135,7 @@ class PlateColour(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """An opening window on one weekday (0 = Monday), minutes of site time; `start_min` <= t < `end_min`."""
+    """One weekday's opening window (0 = Monday, 7 = holidays), minutes of site time; `start_min` <= t < `end_min`."""
 
     weekday: int
     start_min: int
@@ -82,11 +143,39 @@ class Window:
 
 
 @dataclass(frozen=True, slots=True)
+class DayException:
+    """Dates with windows of their own, whatever the week and the calendar say; none = closed all day.
+
+    Days count from 1970-01-01 in site time, both ends included; windows are (start_min, end_min).
+    """
+
+    first_day: int
+    last_day: int
+    windows: tuple[tuple[int, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Schedule:
-    """A weekly schedule; `holidays_closed` makes calendar holidays count as closed."""
+    """A weekly schedule with exceptions.
+
+    One that follows the calendar is closed on holidays, unless it has windows for them (`Window.weekday` 7), and takes
+    Monday's windows on a make-up workday.
+    """
 
     id: str
     windows: tuple[Window, ...]
+    follows_calendar: bool = False
+    exceptions: tuple[DayException, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Calendar:
+    """Holidays and make-up workdays of the days `first_day` to `last_day` (included); outside them nothing is known."""
+
+    first_day: int = 0
+    last_day: int = -1
+    days: Mapping[int, DayKind] = field(default_factory=dict)
+    """Only the days on which the weekday says the wrong thing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +200,89 @@ class Grant:
     valid_until_s: int | None = None
     colour: PlateColour | None = None
     extended_open: bool = False
+    profile: Profile = Profile.RESIDENT
+    exit_until_s: int | None = None
+    """After `valid_until_s` the holder may still leave on this credential until then (DOMAIN 5, 18)."""
+    max_stay_s: int = 0
+    """Expected to leave within, else a soft alarm (couriers, visitors); 0 = no limit."""
+    uses: int | None = None
+    """How often it may enter; None = any number. Each entry has its exit."""
+    has_fixed_space: bool = False
+    """A space of its own: never refused for a full car park (DOMAIN 19)."""
+    asks_guard: bool = False
+    """A person decides each time."""
+    is_duress: bool = False
+    """A PIN typed under threat: opens as always, and alarms in silence."""
+    has_no_plate: bool = False
+    """A card that stands for a car without plates (DOMAIN 16)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Household:
+    """What the lanes must know of a flat: its parking quota and its cars. No names, no room."""
+
+    id: str
+    quota: int | None = None
+    """Cars that may be inside at once; None = any number."""
+    unloading_s: int = 0
+    """One car beyond the quota may come in for so long, to unload; 0 = none."""
+    cars: tuple[CredentialKey, ...] = ()
+    is_card_for_car: bool = True
+    """Any card of the household opens the lane for its unread car (DOMAIN 14)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Area:
+    """Ground that lanes lead into or out of: what anti-passback and car-park counts are about. "" is the street."""
+
+    id: str
+    passback: Passback = Passback.OFF
+    passback_s: int = 0
+    """For `timed`: how long after an entry a second one is refused."""
+    link_policy: LinkPolicy = LinkPolicy.LOCAL_ONLY
+    capacity: int = 0
+    """Vehicles that fit in; 0 = not counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class LanePolicy:
+    """How the office wants a lane to serve. Travels in the whitelist, so it holds without a network too."""
+
+    lane: LaneId
+    mode: LaneMode = LaneMode.NORMAL
+    mode_until_s: int | None = None
+    """The mode ends by itself then; None = until it is changed."""
+    open_schedule: str | None = None
+    """The lane stands open in these hours."""
+    is_first_card_in: bool = False
+    """…but only from the first granted card of each opening window on."""
+    is_two_person: bool = False
+    interlock: str = ""
+    """Lanes of one gate with the same word never stand open together; "" = none."""
+    area_from: str = ""
+    area_to: str = ""
+    short_stay_s: int = 0
+    """An unknown car may come in for so long; 0 = never."""
+    short_stay_schedule: str | None = None
+    """…in these hours only; None = always."""
+    is_fire_lane: bool = True
+    """An emergency call that nobody answers opens after 10 s (DOMAIN 1.6)."""
+
+
+@dataclass(frozen=True, slots=True)
+class PassClaim:
+    """What a visitor pass says, as `wire.passes` read it; `decide` judges it."""
+
+    nonce: str
+    site: SiteId
+    lanes: tuple[str, ...]
+    """Lane ids; () = every lane of the site."""
+    valid_from_s: int
+    valid_until_s: int
+    uses: int
+    profile: Profile = Profile.VISITOR
+    is_genuine: bool = False
+    """Its signature is that of an issuer which the whitelist names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +307,8 @@ class PlateRead:
     chars: tuple[CharVote, ...] = ()
     candidates: tuple[tuple[str, float], ...] = ()
     picture_sha256: str = ""
+    is_covered: bool = False
+    """There is a plate, and something hides it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +329,7 @@ class Lane:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One presentation of one credential at one lane. Exactly one of `key` and `plate` is set."""
+    """One presentation of one credential at one lane. Exactly one of `key`, `plate` and `claim` is set."""
 
     id: str
     lane: LaneId
@@ -164,6 +338,46 @@ class Attempt:
     reader: str
     key: CredentialKey | None = None
     plate: PlateRead | None = None
+    claim: PassClaim | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Inside:
+    """Where somebody is, as far as completed passages tell. `since_s` is UTC epoch seconds."""
+
+    area: str
+    since_s: int
+    household: str = ""
+    is_vehicle: bool = False
+    max_stay_s: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Occupancy:
+    """Who is inside, counted from completed passages here and, over the link, at the site's other gates.
+
+    Frozen; `core.occupancy` makes the next one. The maps are never changed in place.
+    """
+
+    inside: Mapping[str, Inside] = field(default_factory=dict)
+    """By subject: a cardholder's id, or a car's credential key."""
+    cars: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """By household: the subjects of its cars inside."""
+    vehicles: Mapping[str, int] = field(default_factory=dict)
+    """By area: how many vehicles are in it; never below 0."""
+    uses: Mapping[str, int] = field(default_factory=dict)
+    """By credential key or pass nonce: entries made on it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A grant whose passage is not completed yet: it counts as inside, or one use would let two through."""
+
+    key: str
+    """The credential's key or the pass's nonce."""
+    subject: str
+    household: str = ""
+    is_vehicle: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +392,25 @@ class LaneState:
     """The latest UTC second that is certainly past: last persisted wall time, or the list's issue."""
     held_attempt: str | None = None
     """The attempt id of the car held at this lane, if one is."""
+    held_reason: Reason | None = None
+    """Why that car is held."""
+    held_read: str = ""
+    """What was read of its plate."""
+    occupancy: Occupancy = field(default_factory=Occupancy)
+    pending: tuple[Pending, ...] = ()
+    """Grants under way at this gate's lanes."""
+    first_of_two: str | None = None
+    """Two-person rule: the subject whose right was shown, while the second is awaited."""
+    is_first_card_seen: bool = False
+    """A card was granted since the open hours under way began."""
+    is_link_up: bool = True
+    """The other gates' passages arrive."""
+    is_emergency: bool = False
+    """Fire or an emergency release holds the lane open."""
+    is_interlocked: bool = False
+    """Another lane of the interlock stands open."""
+    is_keypad_locked: bool = False
+    """Too many wrong codes; see `core.lane`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +432,16 @@ class Decision:
     grant: Grant | None = None
     revision: tuple[str, int] = ("", 0)
     """(epoch, version) of the whitelist it was decided on."""
+    subject: str = ""
+    """Who is counted as inside: a car's credential key on a vehicle lane, the cardholder's id on foot; "" = unknown."""
+    uses_key: str = ""
+    """The credential or pass nonce whose entries are counted; "" = none are."""
+    max_stay_s: int = 0
+    """Expected to leave within; 0 = no limit."""
+    link_policy: LinkPolicy | None = None
+    """The policy that was in force because the link was down; None when none was needed."""
+    alarm: Reason | None = None
+    """Something the guards must hear of and the lane must not show (duress)."""
 
 
 class InputName(StrEnum):
@@ -213,6 +456,12 @@ class InputName(StrEnum):
     REX = "rex"
     FIRE = "fire"
     TAMPER = "tamper"
+    CALL = "call"
+    """The call button on the post."""
+    EMERGENCY_KEY = "emergency_key"
+    """The key switch that opens the lane (DOMAIN 1.6)."""
+    SAFETY_FAULT = "safety_fault"
+    """The safety loop's own fault contact, or a supervised wire that reads neither open nor closed."""
 
 
 class EventKind(StrEnum):
@@ -271,145 +520,47 @@ class AccessEvent:
     note: str = ""
     outcome: str = ""
     ref: str = ""
+    link_policy: str = ""
+    """The policy in force while the link was down, where a rule needed the link."""
+
+
+class Grants(Protocol):
+    """The grants of one revision. Lookups never raise, and take microseconds at a million grants."""
+
+    def __len__(self) -> int: ...
+
+    def get(self, key: CredentialKey, /) -> Grant | None:
+        """The grant of exactly this key."""
+
+    def by_number(self, number: int, bits: int, /) -> Sequence[CredentialKey]:
+        """Keys of the EM and 34-bit cards whose low 24 or 32 bits are `number`: what shorter readers see of them."""
+
+    def alike(self, folded: str, /) -> Sequence[CredentialKey]:
+        """Keys of the plates that are the same when folded (`core.plates.fold`)."""
 
 
 @dataclass(frozen=True, slots=True)
 class WhitelistView:
-    """One immutable revision of the whitelist, as `decide` reads it. Build it with `whitelist_view`."""
+    """One immutable revision of the whitelist, as `decide` reads it. `core.whitelist` and `wire.packed` build it."""
 
     epoch: str
     version: int
     issued_s: int
-    grants: Mapping[CredentialKey, Grant]
+    grants: Grants
     levels: Mapping[str, AccessLevel]
     schedules: Mapping[str, Schedule]
+    site: SiteId = SiteId("")
     emergency_plates: frozenset[str] = frozenset()
-    aliases: Mapping[CredentialKey, tuple[CredentialKey, ...]] = field(default_factory=dict)
-    """Derived card forms (an EM card as a Wiegand 26 reader prints it) -> the grants' own keys."""
-    lookalikes: Mapping[str, tuple[CredentialKey, ...]] = field(default_factory=dict)
-    """Plate text folded by confusable classes -> plate keys."""
+    households: Callable[[str], Household | None] = lambda _id: None
+    areas: Mapping[str, Area] = field(default_factory=dict)
+    policies: Mapping[LaneId, LanePolicy] = field(default_factory=dict)
+    calendar: Calendar = Calendar()
+    issuers: Mapping[str, bytes] = field(default_factory=dict)
+    """Pass issuers' Ed25519 public keys (32 bytes) by key id."""
+    code_salt: bytes = b""
+    """The site's salt for `core.codes`; b"" where the site has no codes."""
 
     @property
     def revision(self) -> tuple[str, int]:
         """(epoch, version)."""
         return (self.epoch, self.version)
-
-
-# --- what the lane machine hears ---------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class AttemptMade:
-    """A credential was presented."""
-
-    attempt: Attempt
-    tick_ns: int
-
-
-@dataclass(frozen=True, slots=True)
-class InputChanged:
-    """A debounced input of this lane changed."""
-
-    input: InputName
-    is_active: bool
-    at: datetime
-    tick_ns: int
-
-
-@dataclass(frozen=True, slots=True)
-class OpenOrdered:
-    """A verified command to open, from a named person (`actor`), for a stated reason."""
-
-    command_id: str
-    actor: str
-    reason: Reason
-    note: str
-    at: datetime
-    tick_ns: int
-
-
-@dataclass(frozen=True, slots=True)
-class RefuseOrdered:
-    """Staff refuse the held car."""
-
-    command_id: str
-    actor: str
-    note: str
-    at: datetime
-    tick_ns: int
-
-
-@dataclass(frozen=True, slots=True)
-class Ticked:
-    """Time went by; drives every timeout. Sent a few times a second."""
-
-    at: datetime
-    tick_ns: int
-
-
-LaneEvent = AttemptMade | InputChanged | OpenOrdered | RefuseOrdered | Ticked
-
-
-# --- what the lane machine wants done, in this order ---------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """Write this event to the journal. An `OpenBarrier` that follows waits for it, 150 ms at most."""
-
-    event: AccessEvent
-
-
-@dataclass(frozen=True, slots=True)
-class OpenBarrier:
-    """Pulse the OPEN relay (the lock, on a pedestrian lane). `cause` is the event id that explains it."""
-
-    lane: LaneId
-    pulse_ms: int
-    cause: str
-
-
-@dataclass(frozen=True, slots=True)
-class CloseBarrier:
-    """Pulse the CLOSE relay. Never asked for while the safety loop is occupied or faulted, or under fire."""
-
-    lane: LaneId
-    pulse_ms: int
-
-
-class Signal(StrEnum):
-    """What the lane's light and buzzer show."""
-
-    GRANTED = "granted"
-    DENIED = "denied"
-    HELD = "held"
-    IDLE = "idle"
-
-
-@dataclass(frozen=True, slots=True)
-class Indicate:
-    """Tell the person at the lane; `reason` picks words and voice."""
-
-    lane: LaneId
-    signal: Signal
-    reason: Reason
-
-
-@dataclass(frozen=True, slots=True)
-class ReadPlate:
-    """Ask the vision process for a fresh vote on this lane (car arrived, or a second chance)."""
-
-    lane: LaneId
-
-
-@dataclass(frozen=True, slots=True)
-class CommandAnswered:
-    """A command came to an end: `confirmed` by the arm's sensor, `unconfirmed`, or `refused` with words."""
-
-    command_id: str
-    state: str
-    words: str
-    event_id: str
-
-
-Effect = Record | OpenBarrier | CloseBarrier | Indicate | ReadPlate | CommandAnswered

@@ -30,6 +30,10 @@ class Reason(IntEnum):
     SCHEDULE_OPEN = 18
     EXIT_FREE = 19
     CLOCK_UNTRUSTED = 20
+    HOUSEHOLD_CARD = 21
+    NO_PLATE_OK = 22
+    UNLOADING = 23
+    PASSBACK_SOFT = 24
     # denied
     CARD_UNKNOWN = 40
     CARD_LOST = 41
@@ -49,6 +53,12 @@ class Reason(IntEnum):
     SPOOF_SUSPECT = 55
     GUARD_DENIED = 56
     NO_VEHICLE = 57
+    PIN_INVALID = 58
+    LANE_CLOSED = 59
+    LANE_EXIT_ONLY = 60
+    LOCKDOWN = 61
+    INTERLOCK = 62
+    KEYPAD_LOCKED = 63
     # held
     PLATE_UNKNOWN = 70
     PLATE_LOW_CONF = 71
@@ -61,6 +71,8 @@ class Reason(IntEnum):
     PLATE_WRONG_GATE = 78
     PLATE_OUT_OF_SCHEDULE = 79
     PLATE_NOT_YET_VALID = 80
+    LINK_DOWN = 81
+    TWO_PERSON = 82
     # the lane and the machine ("system" events and alarms)
     PASSED = 100
     NOT_ENTERED = 101
@@ -74,6 +86,10 @@ class Reason(IntEnum):
     RELAY_NO_EFFECT = 109
     UNEXPLAINED_OPENING = 110
     HOLD_ENDED = 111
+    LOOP_FAULT = 112
+    EMERGENCY_RELEASED = 113
+    MODE_BEGAN = 114
+    MODE_ENDED = 115
     TAMPER = 120
     READER_FAIL = 121
     CAMERA_FAIL = 122
@@ -92,6 +108,10 @@ class Reason(IntEnum):
     COMMAND_REFUSED = 135
     STARTED = 136
     RECOVERED = 137
+    POWER_BACK = 138
+    DURESS = 139
+    TIME_ANCHOR = 140
+    LATE_RECORD = 141
 
 
 Answer = Literal["granted", "denied", "held"]
@@ -151,6 +171,10 @@ REASONS: Mapping[Reason, ReasonInfo] = {
     Reason.SCHEDULE_OPEN: _granted("定时常开", "Open by schedule"),
     Reason.EXIT_FREE: _granted("一路平安", "Safe trip", "一路平安"),
     Reason.CLOCK_UNTRUSTED: _granted("请通行(时钟未校准)", "Allowed, clock not trusted", severity="minor"),
+    Reason.HOUSEHOLD_CARD: _granted("本户卡开闸", "Opened by a card of the car's household"),
+    Reason.NO_PLATE_OK: _granted("无牌车请通行", "Car without plates, please pass", "请通行"),
+    Reason.UNLOADING: _granted("卸货临停,请按时驶离", "Unloading: the household's quota is used", "临停卸货"),
+    Reason.PASSBACK_SOFT: _granted("重复进入,已放行", "Already inside, let pass", severity="minor"),
     Reason.CARD_UNKNOWN: _denied("未登记,请联系物业", "Not registered"),
     Reason.CARD_LOST: _denied("卡已挂失", "Card reported lost", "卡已挂失", "major"),
     Reason.CARD_REVOKED: _denied("卡已注销", "Card cancelled", "卡已注销", "major"),
@@ -169,6 +193,12 @@ REASONS: Mapping[Reason, ReasonInfo] = {
     Reason.SPOOF_SUSPECT: _denied("请驶近重试", "Plate without a vehicle: drive closer", "请驶近重试", "major"),
     Reason.GUARD_DENIED: _denied("值班拒绝,请联系物业", "Refused by staff", "请联系物业"),
     Reason.NO_VEHICLE: _denied("请驶近刷卡", "No vehicle at the barrier: drive closer"),
+    Reason.PIN_INVALID: _denied("密码无效", "Code not valid"),
+    Reason.LANE_CLOSED: _denied("此门已关闭,请走其他门", "This lane is closed", "此门已关闭"),
+    Reason.LANE_EXIT_ONLY: _denied("此门只出不进", "Exit only", "此门只出不进"),
+    Reason.LOCKDOWN: _denied("临时管控,请联系物业", "Lockdown: see the office", "临时管控"),
+    Reason.INTERLOCK: _denied("请等另一门关闭", "Wait until the other lane has closed", "请稍候"),
+    Reason.KEYPAD_LOCKED: _denied("输错过多,请稍后再试", "Too many wrong codes: wait a minute", "请稍后再试"),
     Reason.PLATE_UNKNOWN: _held("未登记,请稍候", "Not registered, please wait"),
     Reason.PLATE_LOW_CONF: _held("看不清车牌,请倒车重试", "Plate not clear: reverse and retry", "请倒车重试"),
     Reason.PLATE_AMBIGUOUS: _held("车牌不确定,请倒车重试", "Plate ambiguous: reverse and retry", "请倒车重试"),
@@ -180,6 +210,8 @@ REASONS: Mapping[Reason, ReasonInfo] = {
     Reason.PLATE_WRONG_GATE: _held("车辆请走其他门", "Vehicle not valid at this gate", "请走其他门"),
     Reason.PLATE_OUT_OF_SCHEDULE: _held("车辆非通行时段", "Vehicle outside its hours", "非通行时段"),
     Reason.PLATE_NOT_YET_VALID: _held("车辆授权未生效", "Vehicle permit not yet valid"),
+    Reason.LINK_DOWN: _held("网络中断,请稍候", "Link down: the guard decides", "请稍候"),
+    Reason.TWO_PERSON: _held("请第二人验证", "Second person, please", "请第二人验证"),
     Reason.PASSED: _lane("已通过", "Passed through", "none"),
     Reason.NOT_ENTERED: _lane("开闸后未通过", "Opened, nobody passed", "none"),
     Reason.TAILGATE: _lane("尾随通过", "Tailgating", "minor", "请逐一通行"),
@@ -192,6 +224,10 @@ REASONS: Mapping[Reason, ReasonInfo] = {
     Reason.RELAY_NO_EFFECT: _lane("开闸指令无动作", "Open relay had no effect", "major"),
     Reason.UNEXPLAINED_OPENING: _lane("无记录的开闸", "Opening without a record", "major"),
     Reason.HOLD_ENDED: _lane("等候结束", "Hold ended", "none"),
+    Reason.LOOP_FAULT: _lane("安全地感故障", "Safety loop faulted", "major"),
+    Reason.EMERGENCY_RELEASED: _lane("应急解除", "Emergency released", "info"),
+    Reason.MODE_BEGAN: _lane("通行模式开始", "Lane mode began", "none"),
+    Reason.MODE_ENDED: _lane("通行模式结束", "Lane mode ended", "none"),
     Reason.TAMPER: _lane("设备被拆动", "Tamper contact", "major"),
     Reason.READER_FAIL: _lane("读卡器故障", "Card reader failed", "major"),
     Reason.CAMERA_FAIL: _lane("摄像机故障", "Camera failed", "major"),
@@ -210,6 +246,10 @@ REASONS: Mapping[Reason, ReasonInfo] = {
     Reason.COMMAND_REFUSED: _lane("指令被拒绝", "Command refused", "minor"),
     Reason.STARTED: _lane("已启动", "Started", "none"),
     Reason.RECOVERED: _lane("已恢复", "Recovered", "none"),
+    Reason.POWER_BACK: _lane("恢复供电", "Power is back", "info"),
+    Reason.DURESS: _lane("胁迫密码", "PIN typed under duress", "major"),
+    Reason.TIME_ANCHOR: _lane("对时", "Time anchor", "none"),
+    Reason.LATE_RECORD: _lane("先开闸后记录", "Opened before the record was written", "minor"),
 }
 """Every reason of `Reason`, as DOMAIN 2.2 words it; a number that a newer gate sends has no entry."""
 

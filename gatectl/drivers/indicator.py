@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Protocol
 
-from gatectl.core.model import LaneId, Signal
+from gatectl.core.lane_io import Signal
+from gatectl.core.model import LaneId
 from gatectl.core.reasons import Reason
 from gatectl.errors import LinkError
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from gatectl.core.cards import em4100_key, wiegand_key
-from gatectl.core.model import CredentialKey, InputName, LaneId, Signal
+from gatectl.core.lane_io import Signal
+from gatectl.core.model import CredentialKey, InputName, LaneId
 from gatectl.core.reasons import Reason
 from gatectl.drivers.ports import CardPresented, Clock, InputSeen, RelayCounted
 from gatectl.drivers.serial_port import SerialDevice, SerialLine

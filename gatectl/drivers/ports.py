@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
-from gatectl.core.model import ClockTrust, CredentialKey, InputName, LaneId, Signal
+from gatectl.core.lane_io import Signal
+from gatectl.core.model import ClockTrust, CredentialKey, InputName, LaneId
 from gatectl.core.reasons import Reason
 
 if TYPE_CHECKING:

@@ -7,25 +7,20 @@ from dataclasses import dataclass
 from time import monotonic_ns
 
 from gatectl.core.lane import LaneContext, LaneMachine
-from gatectl.core.model import (
-    AccessEvent,
-    Attempt,
+from gatectl.core.lane_io import (
     AttemptMade,
     CloseBarrier,
     CommandAnswered,
     Effect,
-    EventKind,
     Indicate,
     InputChanged,
-    Lane,
     LaneEvent,
-    LaneId,
     OpenBarrier,
     ReadPlate,
     Record,
     Ticked,
-    WhitelistView,
 )
+from gatectl.core.model import AccessEvent, Attempt, EventKind, Lane, LaneId, WhitelistView
 from gatectl.core.reasons import Reason
 from gatectl.drivers.ports import (
     Barrier,
@@ -270,7 +265,7 @@ class Controller:
                 self._hands.indicator.show(effect.lane, effect.signal, effect.reason)
             elif isinstance(effect, ReadPlate):
                 self._hands.read_plate(effect.lane)
-            else:
+            elif isinstance(effect, CommandAnswered):
                 self._hands.answer(effect)
 
     def _record(self, event: AccessEvent, opens: LaneId | None) -> None:

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from gatectl.core.model import LaneId, OpenOrdered, PlateRead, RefuseOrdered
+from gatectl.core.lane_io import OpenOrdered, RefuseOrdered
+from gatectl.core.model import LaneId, PlateRead
 from gatectl.drivers.ports import DeviceEvent
 
 

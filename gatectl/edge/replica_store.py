@@ -63,11 +63,12 @@ class ReplicaStore:
         """What the file holds. Raises StoreError."""
         return self._stand(self._need())
 
-    def rows(self) -> list[bytes]:
-        """Every row. Raises StoreError."""
+    def rows(self) -> Iterator[bytes]:
+        """Every row in byte order, a few at a time. Raises StoreError."""
+        query = select(acl_rows.c.data).order_by(acl_rows.c.data)
         try:
             with self._need().connect() as connection:
-                return list(connection.execute(select(acl_rows.c.data)).scalars())
+                yield from connection.execution_options(yield_per=_CHUNK).execute(query).scalars()
         except SQLAlchemyError as error:
             raise self._error(error) from error
 

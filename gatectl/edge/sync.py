@@ -17,6 +17,7 @@ from gatectl.edge.replica_store import ReplicaStand, ReplicaStore
 from gatectl.edge.store import EventStore
 from gatectl.errors import PayloadError, StoreError
 from gatectl.logs import get_logger
+from gatectl.wire.packed import PackedList, packed_list, table_of
 from gatectl.wire.replica import (
     CHUNK_TAG,
     DELTA_TAG,
@@ -29,11 +30,10 @@ from gatectl.wire.replica import (
     decode_chunk,
     decode_delta,
     decode_head,
-    decode_row,
     decode_snapshot,
-    row_key,
-    view_of,
 )
+from gatectl.wire.rows import decode_row, row_key
+from gatectl.wire.view import packed_view
 
 _ASK_AGAIN_S = 3.0
 _MAX_ASK_AGAIN_S = 60.0
@@ -68,6 +68,7 @@ class Sync:
         self._thread = threading.Thread(target=self._run, name="sync", daemon=True)
         self._beat_ns = monotonic_ns()
         self._hash = SetHash()
+        self._list = packed_list(table_of(()))
         self._head: Head | None = None
         self._chunks: dict[int, SnapChunk] = {}
         self._chunks_ver = 0
@@ -86,14 +87,16 @@ class Sync:
         try:
             self._replica.open()
             stand = self._replica.stand()
-            rows = self._replica.rows()
-            view = self._view(stand, rows)
-            for data in rows:
+            table = table_of(self._replica.rows())
+            for data in table:
                 self._hash.add(data)
+            self._list = packed_list(table)
+            view = self._view(stand)
         except (StoreError, PayloadError) as error:
             self._complain(f"the list on the disk cannot be read: {error}")
             self._hash = SetHash()
-            return view_of("", 0, 0, ())
+            self._list = packed_list(table_of(()))
+            return self._view(ReplicaStand())
         if stand.epoch and self._hash.hex() != stand.set_hash:
             self._complain("the list on the disk does not match its hash: a snapshot is asked for")
             self._wants_snapshot = True
@@ -191,6 +194,8 @@ class Sync:
         if delta.epoch != self.stand.epoch or delta.from_ver != self.stand.ver or delta.to_ver <= delta.from_ver:
             return  # a gap or an echo; the head says whether something is missing
         put = {row_key(decode_row(data)): data for data in delta.put}
+        gone = [key for key in delta.delete if key not in put]
+        rows = self._list.changed(delta.put, [_kind_and_id(key) for key in gone])
         old = self._replica.some({*put, *delta.delete})
         after = SetHash(self._hash.hex())
         for data in old.values():
@@ -200,11 +205,11 @@ class Sync:
         if after.hex() != delta.set_hash_after:
             self._wants_snapshot = True
             raise PayloadError(f"delta {delta.from_ver}-{delta.to_ver} does not lead to its hash")
-        gone = [key for key in delta.delete if key not in put]
         count = self.stand.n + len(put.keys() - old.keys()) - sum(1 for key in gone if key in old)
         stand = self._stand_of(delta.epoch, delta.to_ver, delta.set_hash_after, count, delta.issued.timestamp())
+        view = packed_view(stand.epoch, stand.ver, stand.issued_s, self._site, rows)
         self._replica.apply(put, gone, stand)
-        self._arrived(stand, after)
+        self._arrived(stand, after, rows, view)
 
     def _take_chunk(self, chunk: SnapChunk) -> None:
         head = self._head
@@ -227,33 +232,34 @@ class Sync:
             return
         if hashlib.sha256(data).hexdigest() != head.snap.sha256:
             raise PayloadError(f"snapshot {ver} is not the one that the head names")
-        rows = {row_key(decode_row(row)): row for row in decode_snapshot(data)}
+        table = decode_snapshot(data)
         after = SetHash()
-        for row in rows.values():
+        for row in table:
             after.add(row)
         if ver == head.ver and after.hex() != head.set_hash:
             raise PayloadError(f"snapshot {ver} does not match the head's hash")
-        stand = self._stand_of(head.epoch, ver, after.hex(), len(rows), head.issued.timestamp())
-        self._replica.replace(rows, stand)
+        stand = self._stand_of(head.epoch, ver, after.hex(), len(table), head.issued.timestamp())
+        rows = packed_list(table)
+        view = packed_view(stand.epoch, stand.ver, stand.issued_s, self._site, rows)
+        self._replica.replace({row_key(decode_row(row)): row for row in table}, stand)
         self._wants_snapshot = False
-        self._arrived(stand, after)
+        self._arrived(stand, after, rows, view)
 
     def _stand_of(self, epoch: str, ver: int, set_hash: str, n: int, issued_s: float) -> ReplicaStand:
         return ReplicaStand(epoch, ver, set_hash, n, int(issued_s), int(self._clock.now().timestamp()))
 
-    def _arrived(self, stand: ReplicaStand, after: SetHash) -> None:
+    def _arrived(self, stand: ReplicaStand, after: SetHash, rows: PackedList, view: WhitelistView) -> None:
         """The file holds a new list: decide on it from the next attempt on."""
-        self._hash, self._error = after, ""
-        self.swap(self._view(stand, self._replica.rows()))
+        self._hash, self._list, self._error = after, rows, ""
+        self.swap(view)
         self.stand = stand  # only now: what is reported is what is decided on
         self.counters["list_applied"] += 1
         self._ask_again_s, self._asked_s = _ASK_AGAIN_S, 0.0
         _log.info("list.applied", epoch=stand.epoch, ver=stand.ver, rows=stand.n)
         self._tell("ok")
 
-    @staticmethod
-    def _view(stand: ReplicaStand, rows: list[bytes]) -> WhitelistView:
-        return view_of(stand.epoch, stand.ver, stand.issued_s, (decode_row(row) for row in rows))
+    def _view(self, stand: ReplicaStand) -> WhitelistView:
+        return packed_view(stand.epoch, stand.ver, stand.issued_s, self._site, self._list)
 
     def _ask_for_gap(self) -> None:
         """Behind the head: ask for the delta, or for a snapshot where no delta leads there."""
@@ -308,3 +314,8 @@ class Sync:
             "applied_at": self._clock.now(),
         }
         self.publish("wl/state", ListState.model_validate(fields).model_dump_json().encode(), True)
+
+
+def _kind_and_id(key: str) -> tuple[str, str]:
+    kind, _, row_id = key.partition("/")
+    return kind, row_id

@@ -16,7 +16,8 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from gatectl.core.model import CommandAnswered, EventKind
+from gatectl.core.lane_io import CommandAnswered
+from gatectl.core.model import EventKind
 from gatectl.core.reasons import Reason
 from gatectl.edge.clock import SystemClock
 from gatectl.edge.commands import CommandJudge, Refusal

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 
-SCHEMA_HASH = 0xD3EEA65C
+SCHEMA_HASH = 0x75133B3E
 VERSION = 1
 BAUD = 115200
 MAX_FIELDS_BYTES = 64
@@ -92,6 +92,9 @@ class Input(IntEnum):
     REX = 6
     FIRE = 7
     TAMPER = 8
+    CALL = 9
+    EMERGENCY_KEY = 10
+    SAFETY_FAULT = 11
 
 
 class FaultCode(IntEnum):

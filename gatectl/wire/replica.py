@@ -1,4 +1,4 @@
-"""The whitelist on the wire (`wl/1`, PROTOCOLS 8): typed rows, set hash, signed heads and deltas, snapshots in chunks.
+"""The whitelist on the wire (`wl/1`, PROTOCOLS 8): set hash, signed heads and deltas, snapshots in chunks.
 
 Rows travel as canonical msgpack; heads and requests as JSON; heads and deltas sealed (see `signed`). Nothing here opens
 a port or reads a clock.
@@ -6,28 +6,18 @@ a port or reads a clock.
 
 import hashlib
 import zlib
-from collections.abc import Iterable
+from array import array
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import msgpack
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from pydantic import Field, TypeAdapter, ValidationError
 
-from gatectl.core.model import (
-    AccessLevel,
-    CredentialKey,
-    Grant,
-    GrantState,
-    LaneId,
-    PlateColour,
-    Schedule,
-    WhitelistView,
-    Window,
-)
-from gatectl.core.whitelist import whitelist_view
 from gatectl.errors import PayloadError
 from gatectl.wire.messages import AwareTime, Message, decode
+from gatectl.wire.packed import RowTable
 from gatectl.wire.signed import seal, unseal
 
 HEAD_PURPOSE = "wl.head"
@@ -37,17 +27,6 @@ MAX_SNAPSHOT_BYTES = 256 * 1024 * 1024
 """Refuse to inflate more than this from a peer: a million grants take about 100 MB."""
 DELTA_TAG = b"D"
 CHUNK_TAG = b"C"
-
-RowKind = Literal["grant", "level", "schedule", "emergency_plate"]
-
-
-@dataclass(frozen=True, slots=True)
-class ListRow:
-    """One row of the list. `fields` holds JSON values only."""
-
-    kind: RowKind
-    id: str
-    fields: dict[str, Any]
 
 
 class Snapshot(Message):
@@ -95,7 +74,8 @@ class ListRequest(Message):
     site: str
     epoch: str
     have: int
-    want: Literal["delta", "snap"]
+    want: Literal["delta", "snap", "inside"]
+    """`inside`: who is inside, as central counts completed passages."""
     chunk_from: int = 0
 
 
@@ -151,97 +131,6 @@ class SetHash:
         return int.from_bytes(hashlib.sha256(row).digest(), "big")
 
 
-def row_key(row: ListRow) -> str:
-    """`grant/em:0A1B2C3D4E`."""
-    return f"{row.kind}/{row.id}"
-
-
-def encode_row(row: ListRow) -> bytes:
-    """Canonical bytes: the same row always gives the same ones."""
-    fields = {name: row.fields[name] for name in sorted(row.fields)}
-    return bytes(msgpack.packb([row.kind, row.id, fields], use_bin_type=True))
-
-
-_ROW: TypeAdapter[tuple[RowKind, str, dict[str, Any]]] = TypeAdapter(tuple[RowKind, str, dict[str, Any]])
-
-
-def decode_row(data: bytes) -> ListRow:
-    """The row in canonical bytes. Raises PayloadError."""
-    try:
-        kind, row_id, fields = _ROW.validate_python(msgpack.unpackb(data, raw=False))
-    except (ValueError, TypeError, msgpack.UnpackException) as error:
-        raise PayloadError(f"not a list row: {error}", data) from error
-    return ListRow(kind, row_id, fields)
-
-
-def grant_row(grant: Grant) -> ListRow:
-    """A grant as a row; fields at their defaults are left out."""
-    fields: dict[str, Any] = {"state": grant.state.value, "levels": sorted(grant.levels)}
-    optional = {
-        "subject": grant.subject,
-        "household": grant.household,
-        "from": grant.valid_from_s,
-        "until": grant.valid_until_s,
-        "colour": grant.colour.value if grant.colour else None,
-        "extended_open": grant.extended_open,
-    }
-    fields |= {name: value for name, value in optional.items() if value not in ("", None, False)}
-    return ListRow("grant", grant.key, fields)
-
-
-def level_row(level: AccessLevel) -> ListRow:
-    """An access level as a row."""
-    return ListRow("level", level.id, {"lanes": sorted(level.lanes), "schedule": level.schedule})
-
-
-def schedule_row(schedule: Schedule) -> ListRow:
-    """A schedule as a row."""
-    windows = [[window.weekday, window.start_min, window.end_min] for window in schedule.windows]
-    return ListRow("schedule", schedule.id, {"windows": windows})
-
-
-def emergency_row(plate: str) -> ListRow:
-    """A plate of the emergency list as a row."""
-    return ListRow("emergency_plate", plate, {})
-
-
-def view_of(epoch: str, ver: int, issued_s: int, rows: Iterable[ListRow]) -> WhitelistView:
-    """The view that `decide` reads. Raises PayloadError for a row with wrong fields."""
-    grants, levels, schedules, emergency = [], [], [], []
-    for row in rows:
-        try:
-            if row.kind == "grant":
-                grants.append(_grant(row))
-            elif row.kind == "level":
-                levels.append(_level(row))
-            elif row.kind == "schedule":
-                schedules.append(Schedule(row.id, tuple(Window(*map(int, item)) for item in row.fields["windows"])))
-            else:
-                emergency.append(row.id)
-        except (KeyError, TypeError, ValueError) as error:
-            raise PayloadError(f"list row {row.kind} has wrong fields: {error!r}") from error
-    return whitelist_view(epoch, ver, issued_s, grants, levels, schedules, emergency)
-
-
-def _grant(row: ListRow) -> Grant:
-    fields = row.fields
-    return Grant(
-        key=CredentialKey(row.id),
-        state=GrantState(fields["state"]),
-        levels=tuple(fields["levels"]),
-        subject=fields.get("subject", ""),
-        household=fields.get("household", ""),
-        valid_from_s=fields.get("from"),
-        valid_until_s=fields.get("until"),
-        colour=PlateColour(fields["colour"]) if "colour" in fields else None,
-        extended_open=fields.get("extended_open", False),
-    )
-
-
-def _level(row: ListRow) -> AccessLevel:
-    return AccessLevel(row.id, frozenset(LaneId(lane) for lane in row.fields["lanes"]), row.fields["schedule"])
-
-
 def encode_head(head: Head, key: Ed25519PrivateKey) -> bytes:
     """A sealed head."""
     return seal(head.model_dump_json().encode(), HEAD_PURPOSE, key)
@@ -269,19 +158,44 @@ def decode_delta(payload: bytes, keys: tuple[Ed25519PublicKey, ...]) -> Delta:
 
 
 def encode_snapshot(rows: Iterable[bytes]) -> bytes:
-    """All encoded rows, compressed."""
-    return zlib.compress(msgpack.packb(list(rows), use_bin_type=True))
+    """All encoded rows in byte order, compressed: a gate can search them as they are."""
+    return zlib.compress(msgpack.packb(sorted(rows), use_bin_type=True))
 
 
-def decode_snapshot(data: bytes) -> tuple[bytes, ...]:
-    """The encoded rows of a snapshot. Raises PayloadError. Check the head's sha256 first."""
+def decode_snapshot(data: bytes) -> RowTable:
+    """The rows of a snapshot, left in its bytes. Raises PayloadError. Check the head's sha256 first."""
     try:
-        rows = msgpack.unpackb(_inflate(data), raw=False)
-    except (ValueError, TypeError, msgpack.UnpackException) as error:
+        return _table(_inflate(data))
+    except (ValueError, IndexError, OverflowError) as error:
         raise PayloadError(f"not a snapshot: {error}") from error
-    if not isinstance(rows, list) or not all(isinstance(row, bytes) for row in rows):
-        raise PayloadError("not a snapshot: it must hold encoded rows")
-    return tuple(rows)
+
+
+def _table(blob: bytes) -> RowTable:
+    """Where the rows lie in a msgpack array of binaries (its headers read here: nothing is copied)."""
+    at, count = _header(blob, 0, 0x90, {0xDC: 2, 0xDD: 4})
+    starts, ends = array("I"), array("I")
+    for _ in range(count):
+        if blob[at] == 0xC4:  # nearly all: shorter than 256 bytes
+            start, size = at + 2, blob[at + 1]
+        else:
+            start, size = _header(blob, at, None, {0xC5: 2, 0xC6: 4})
+        at = start + size
+        starts.append(start)
+        ends.append(at)
+    if at != len(blob):
+        raise ValueError("bytes are missing, or left over")
+    return RowTable(blob, starts, ends)
+
+
+def _header(blob: bytes, at: int, fix: int | None, sizes: Mapping[int, int]) -> tuple[int, int]:
+    """Where the content of a msgpack array or binary begins, and how much it is. Raises ValueError, IndexError."""
+    tag = blob[at]
+    if fix is not None and tag & 0xF0 == fix:
+        return at + 1, tag & 0x0F
+    if tag not in sizes:
+        raise ValueError("it must hold encoded rows")
+    after = at + 1 + sizes[tag]
+    return after, int.from_bytes(blob[at + 1 : after], "big")
 
 
 def encode_chunk(chunk: SnapChunk) -> bytes:

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from stand import CAR, WALK, Ear, TestClock, turning, wait_for
 
-from gatectl.core.model import InputName, LaneKind, Signal
+from gatectl.core.lane_io import Signal
+from gatectl.core.model import InputName, LaneKind
 from gatectl.core.reasons import Reason
 from gatectl.drivers.indicator import LaneIndicator
 from gatectl.drivers.mcu_bridge import BridgeLane, BridgeReader, McuBridge

@@ -60,7 +60,8 @@ from gatectl.wire.messages import (
     list_topic,
     parse_event,
 )
-from gatectl.wire.replica import SetHash, decode_row, encode_row, grant_row, level_row, row_key
+from gatectl.wire.replica import SetHash
+from gatectl.wire.rows import decode_row, encode_row, grant_row, row_key, ruling_row
 from gatectl.wire.signed import seal
 
 KEY = Ed25519PrivateKey.generate()
@@ -234,7 +235,7 @@ class Gate:
         """A replica on the disk, as an earlier sync left it."""
         level = AccessLevel("residents", frozenset({LaneId("foot"), LaneId("car-in")}))
         rows = [
-            encode_row(level_row(level)),
+            encode_row(ruling_row("level", level)),
             encode_row(grant_row(Grant(CredentialKey(f"em:{CARD}"), GrantState.ACTIVE, ("residents",), "p1"))),
             encode_row(grant_row(Grant(CredentialKey(f"plate:{PLATE}"), GrantState.ACTIVE, ("residents",), "p3"))),
             encode_row(grant_row(Grant(CredentialKey(f"em:{LOST_CARD}"), GrantState.LOST, ("residents",), "p2"))),

@@ -7,8 +7,10 @@ from functools import lru_cache
 from importlib.resources import files
 from typing import Final, Literal
 
+from gatectl.core.model import RuleStep
 from gatectl.core.reasons import REASONS, Reason
 from gatectl.core.reasons import words as reason_words
+from gatectl.core.trace_words import step_words
 
 Language = Literal["zh", "en"]
 LANGUAGES: Final[tuple[Language, ...]] = ("zh", "en")
@@ -49,6 +51,10 @@ class Words:
             return reason_words(Reason(value), self.language)
         except ValueError:
             return self("reason.unknown", code=value)
+
+    def step(self, step: RuleStep) -> tuple[str, str, str]:
+        """Rule, value and outcome of one line of a decision's trace."""
+        return step_words(step, self.language)
 
     def name_of(self, zh: str, en: str) -> str:
         """The one of two names that this language reads."""

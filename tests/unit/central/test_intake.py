@@ -30,7 +30,8 @@ from gatectl.wire.messages import (
     encode_rows,
     event_body,
 )
-from gatectl.wire.replica import decode_delta, decode_row
+from gatectl.wire.replica import decode_delta
+from gatectl.wire.rows import decode_row
 from gatectl.wire.signed import unseal
 
 NOW = datetime(2026, 11, 23, 4, 0, tzinfo=UTC)

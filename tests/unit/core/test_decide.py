@@ -173,7 +173,7 @@ def test_an_untrusted_clock_lets_no_schedule_and_no_start_refuse_anybody() -> No
     grant = a_grant(levels=("c",), valid_from_s=NOON_S + 99)
     view = a_view(grant, levels=(a_level(id="c", schedule="cleaning"),), schedules=(CLEANING,))
     attempt = an_attempt(at=datetime(1970, 1, 1, tzinfo=UTC))
-    assert decide(attempt, view, a_state(clock=ClockTrust.UNTRUSTED)).reason is Reason.CARD_OK
+    assert decide(attempt, view, a_state(clock=ClockTrust.UNTRUSTED)).reason is Reason.CLOCK_UNTRUSTED
 
 
 def test_an_untrusted_clock_still_refuses_what_its_floor_proves_expired_and_what_is_lost() -> None:

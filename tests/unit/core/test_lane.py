@@ -9,27 +9,29 @@ import pytest
 from builders import NOON, a_grant, a_lane, a_plate_attempt, a_plate_grant, a_read, a_view, a_walk_lane, an_attempt
 
 from gatectl.core.lane import LaneContext, LaneMachine, Phase
-from gatectl.core.model import (
-    AccessEvent,
-    Attempt,
+from gatectl.core.lane_io import (
     AttemptMade,
-    ClockTrust,
     CloseBarrier,
     CommandAnswered,
-    CredentialKey,
-    Direction,
     Effect,
-    EventKind,
-    GateId,
     InputChanged,
-    InputName,
-    Lane,
     OpenBarrier,
     OpenOrdered,
     ReadPlate,
     Record,
     RefuseOrdered,
     Ticked,
+)
+from gatectl.core.model import (
+    AccessEvent,
+    Attempt,
+    ClockTrust,
+    CredentialKey,
+    Direction,
+    EventKind,
+    GateId,
+    InputName,
+    Lane,
     Verdict,
 )
 from gatectl.core.reasons import Reason

@@ -10,17 +10,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
 
 from gatectl.core.lane import LaneContext, LaneMachine
-from gatectl.core.model import (
-    Attempt,
+from gatectl.core.lane_io import (
     AttemptMade,
-    ClockTrust,
     CloseBarrier,
     CommandAnswered,
-    CredentialKey,
-    EventKind,
-    GateId,
     InputChanged,
-    InputName,
     LaneEvent,
     OpenBarrier,
     OpenOrdered,
@@ -28,6 +22,7 @@ from gatectl.core.model import (
     RefuseOrdered,
     Ticked,
 )
+from gatectl.core.model import Attempt, ClockTrust, CredentialKey, EventKind, GateId, InputName
 from gatectl.core.reasons import Reason
 
 VIEW = a_view(a_grant(), a_plate_grant(), a_plate_grant("粤E54321"))

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from gatectl.core.model import ClockTrust, LaneId, Signal
+from gatectl.core.lane_io import Signal
+from gatectl.core.model import ClockTrust, LaneId
 from gatectl.core.reasons import Reason
 from gatectl.drivers.gpio_barrier import GpioBarrier
 from gatectl.drivers.mcu_bridge import McuBridge, card_key

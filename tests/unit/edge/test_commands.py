@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from gatectl.core.model import ClockTrust, GateId, LaneId, OpenOrdered, RefuseOrdered
+from gatectl.core.lane_io import OpenOrdered, RefuseOrdered
+from gatectl.core.model import ClockTrust, GateId, LaneId
 from gatectl.core.reasons import Reason
 from gatectl.edge.clock import SystemClock
 from gatectl.edge.commands import CommandJudge, Refusal

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from gatectl.core.lane_io import CommandAnswered, OpenOrdered, Signal
 from gatectl.core.model import (
     AccessLevel,
     ClockTrust,
-    CommandAnswered,
     CredentialKey,
     Direction,
     GateId,
@@ -19,9 +19,7 @@ from gatectl.core.model import (
     Lane,
     LaneId,
     LaneKind,
-    OpenOrdered,
     PlateRead,
-    Signal,
 )
 from gatectl.core.reasons import Reason
 from gatectl.core.whitelist import whitelist_view

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from gatectl.core.model import InputName, Signal
+from gatectl.core.lane_io import Signal
+from gatectl.core.model import InputName
 from gatectl.wire import bridge_ids
 
 ROOT = Path(__file__).parents[3]
