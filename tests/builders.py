@@ -5,6 +5,7 @@ from typing import Any
 
 from gatectl.core.model import (
     AccessLevel,
+    Area,
     Attempt,
     ClockTrust,
     CredentialKey,
@@ -14,7 +15,9 @@ from gatectl.core.model import (
     Lane,
     LaneId,
     LaneKind,
+    LanePolicy,
     LaneState,
+    Passback,
     PlateColour,
     PlateRead,
     Schedule,
@@ -59,11 +62,22 @@ def a_view(
     levels: tuple[AccessLevel, ...] = (),
     schedules: tuple[Schedule, ...] = (),
     emergency: tuple[str, ...] = (),
+    **others: Any,
 ) -> WhitelistView:
-    """A whitelist of these grants; one card and one car when none is given."""
+    """A whitelist of these grants; one card and one car when none is given. `others`: as `whitelist_view` takes."""
     return whitelist_view(
-        "ep", 7, NOON_S, grants or (a_grant(), a_plate_grant()), levels or (a_level(),), schedules, emergency
+        "ep", 7, NOON_S, grants or (a_grant(), a_plate_grant()), levels or (a_level(),), schedules, emergency, **others
     )
+
+
+def a_policy(**changes: Any) -> dict[LaneId, LanePolicy]:
+    """Both lanes lead from the street into the site; as the view's `policies`."""
+    return {lane: LanePolicy(lane, **({"area_to": "site"} | changes)) for lane in (LANE, WALK)}
+
+
+def an_area(**changes: Any) -> dict[str, Area]:
+    """The site, with hard anti-passback; as the view's `areas`."""
+    return {"site": Area(**({"id": "site", "passback": Passback.HARD} | changes))}
 
 
 def a_lane(**changes: Any) -> Lane:
