@@ -119,19 +119,19 @@ def read_grant(data: bytes) -> Grant:
 def _grant(kind: Any, row_id: Any, fields: dict[str, Any]) -> Grant:
     values: dict[str, Any] = {}
     levels: tuple[str, ...] = ()
-    state: GrantState | None = None
+    state = _STATES[fields["state"]]
     for wire_name, value in fields.items():
-        if wire_name == "state":
-            state = _STATES[value]
-        elif wire_name == "levels":
+        if wire_name == "levels":
             levels = tuple(value)
-        else:
+        elif wire_name != "state":
             name = _GRANT_NAMES[wire_name]
             if type(value) not in _TYPES[name]:
                 raise TypeError(f"{wire_name} is {value!r}")
             values[name] = _ENUMS[name][value] if name in _ENUMS else value
-    if kind != "grant" or type(row_id) is not str or state is None or any(type(level) is not str for level in levels):
-        raise ValueError("not a grant, one without a state, or with levels that are no names")
+    if kind != "grant" or type(row_id) is not str or type(fields["levels"]) is not list:
+        raise ValueError("not a grant, or one without levels")
+    if any(type(level) is not str for level in levels):
+        raise TypeError("levels that are no names")
     return Grant(CredentialKey(row_id), state, levels, **values)
 
 

@@ -535,9 +535,7 @@ def test_any_card_of_the_household_opens_the_lane_for_its_unread_car() -> None:
         (Household("h1", cars=(CredentialKey(PLATE_KEY),)), {"levels": ("walk",)}),
     ],
 )
-def test_a_household_without_a_car_that_may_come_in_here_opens_for_none(
-    home: Household, car: dict[str, object]
-) -> None:
+def test_a_household_without_a_car_that_may_come_in_here_opens_for_none(home: Household, car: dict[str, Any]) -> None:
     walk_only = a_level(id="walk", lanes=frozenset({WALK}))
     view = a_view(a_grant(levels=("walk",)), a_plate_grant(**car), levels=(a_level(), walk_only), households=(home,))
     assert decide(an_attempt(), view, unread()).reason is Reason.NO_PERMISSION_GATE

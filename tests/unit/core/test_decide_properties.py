@@ -167,7 +167,7 @@ def views(draw: st.DrawFn) -> WhitelistView:
 
 
 @st.composite
-def states(draw: st.DrawFn, **fixed: Any) -> LaneState:
+def states(draw: st.DrawFn, /, **fixed: Any) -> LaneState:
     lane = draw(st.sampled_from([a_lane(), a_lane(require_presence=False), a_walk_lane()]))
     fields: dict[str, Any] = {
         "lane": lane,
