@@ -70,16 +70,16 @@ class DeviceSettings(_Section):
 
 
 class ReaderSettings(_Section):
-    """A card reader: on a serial port of its own (`rfid_serial`) or wired to the bridge (`mcu`)."""
+    """A card reader or a scanner: on a serial port of its own (`rfid_serial`, `qr_serial`) or on the bridge (`mcu`)."""
 
     name: Name
-    driver: Literal["rfid_serial", "mcu"]
+    driver: Literal["rfid_serial", "qr_serial", "mcu"]
     lane: Name
     port: str = ""
     device: str = ""
     """For `mcu`: the bridge's name."""
     channel: Annotated[int, Field(ge=0, le=3)] = 0
-    format: Literal["em4100", "w26", "w34"] = "em4100"
+    format: Literal["em4100", "w26", "w34", "h10304", "h10302", "zk37a"] = "em4100"
     """How its bits are read; the bit count does not tell (PROTOCOLS 2)."""
     repeat_s: Annotated[float, Field(ge=0, le=60)] = 2.0
     """The same card within this time of its last frame is the same tap."""
@@ -122,7 +122,7 @@ class EdgeSettings(_Section):
                 for x in self.readers
                 if x.driver == "mcu" and x.device not in devices
             ),
-            *(f"readers.{x.name}.port: missing" for x in self.readers if x.driver == "rfid_serial" and not x.port),
+            *(f"readers.{x.name}.port: missing" for x in self.readers if x.driver != "mcu" and not x.port),
             *(f"devices.{x.name}.port: missing" for x in self.devices if x.driver == "mcu" and not x.port),
         ]
         if wrong:
@@ -143,6 +143,8 @@ class CentralSettings(_Section):
     language: Literal["zh", "en"] = "zh"
     is_demo: bool = False
     """Shows the banner 演示数据."""
+    holidays_file: Path | None = None
+    """Holidays and make-up workdays beside those of the holiday library (TOML, see config/holidays.toml)."""
 
 
 S = TypeVar("S", bound=_Section)

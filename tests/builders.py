@@ -97,7 +97,7 @@ def a_state(**changes: Any) -> LaneState:
     return LaneState(**(fields | changes))
 
 
-def a_read(text: str = PLATE, confidence: float = 0.97, **changes: Any) -> PlateRead:
+def a_read(text: str = PLATE, confidence: float = 0.999, **changes: Any) -> PlateRead:
     """A sure read of a blue plate."""
     fields: dict[str, Any] = {"colour": PlateColour.BLUE, "frames": 3}
     return PlateRead(text=text, confidence=confidence, **(fields | changes))

@@ -201,6 +201,12 @@ def person(conn: Connection, person_id: str) -> PersonRow:
     return rows[0]
 
 
+def site_of_household(conn: Connection, household_id: str) -> str:
+    """The site of a household that exists."""
+    homes = tables.households.c
+    return str(conn.execute(select(homes.site_id).where(homes.id == household_id)).scalar_one())
+
+
 def find_household(conn: Connection, site: str, door: str) -> str | None:
     """The id of the open household behind `3-2-501` at a site."""
     parts = split_room(door)

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Row, func, insert, select, update
 
 from gatectl.central import tables
 from gatectl.central.audit import new_id, now_ms, write_audit
+from gatectl.core.reasons import Reason
 from gatectl.errors import NotFoundError, RefusedError
 from gatectl.wire.messages import Heartbeat, LaneBeat
 
@@ -284,6 +285,34 @@ def order_open(conn: Connection, actor: str, gate: str, lane: str, reason_code: 
 def order_refuse(conn: Connection, actor: str, gate: str, lane: str, note: str = "") -> str:
     """Queue a refusal of the car held at a lane. Raises NotFoundError."""
     return _queue(conn, actor, gate, lane, "refuse", "guard_denied", note)
+
+
+def order_emergency(conn: Connection, actor: str, gate_or_site: str, is_release: bool, note: str) -> tuple[str, ...]:
+    """Queue, for every lane of a gate or of a whole site, to open and stay open, or to end an emergency.
+
+    The command ids, one a lane; each is answered for itself. Raises NotFoundError, RefusedError (no person, no note).
+    """
+    if not actor.strip():
+        raise RefusedError("an emergency needs a named person", zh="应急操作必须有具名人员")
+    if not note.strip():
+        raise RefusedError("an emergency needs a reason in words", zh="应急操作必须填写原因")
+    lanes, gates = tables.lanes.c, tables.gates.c
+    is_site = conn.execute(select(tables.sites.c.id).where(tables.sites.c.id == gate_or_site)).first() is not None
+    query = (
+        select(lanes.id, lanes.gate_id)
+        .join(tables.gates, gates.id == lanes.gate_id)
+        .where(gates.site_id == gate_or_site if is_site else gates.id == gate_or_site)
+        .order_by(lanes.gate_id, lanes.id)
+    )
+    found = conn.execute(query).all()
+    if not found:
+        raise NotFoundError(
+            f"no gate or site {gate_or_site!r} with a lane", zh=f"没有带通道的闸口或小区 {gate_or_site!r}"
+        )
+    action, reason = (
+        ("emergency_release", Reason.EMERGENCY_RELEASED) if is_release else ("emergency_open", Reason.EMERGENCY_MANUAL)
+    )
+    return tuple(_queue(conn, actor, lane.gate_id, lane.id, action, reason.name, note) for lane in found)
 
 
 def _queue(conn: Connection, actor: str, gate: str, lane: str, action: str, reason: str, note: str) -> str:

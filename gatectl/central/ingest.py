@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta, timezone
 from typing import Any
 
 import paho.mqtt.client as mqtt
@@ -20,14 +20,28 @@ from paho.mqtt.properties import Properties
 from sqlalchemy import Connection, Engine, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from gatectl.central import beats, orders, replicate, tables
+from gatectl.central import beats, orders, presence, replicate, tables
 from gatectl.central.database import open_database, require_current, words_of, writing
-from gatectl.central.intake import Arrival, Quarantine, arrivals_of, gate_sites, ingest_batch, keep_picture
+from gatectl.central.holidays import HolidaySource
+from gatectl.central.intake import Arrival, Quarantine, Taken, arrivals_of, gate_sites, ingest_batch, keep_picture
 from gatectl.central.keys import CentralKeys, load_or_make_keys
+from gatectl.core.schedule import SITE_OFFSET_S
 from gatectl.errors import PayloadError
 from gatectl.logs import get_logger
 from gatectl.settings import CentralSettings
-from gatectl.wire.messages import PREFIX, Ack, Answer, Heartbeat, decode, gate_topic, list_topic
+from gatectl.wire.messages import (
+    PREFIX,
+    Ack,
+    Answer,
+    Heartbeat,
+    Passages,
+    decode,
+    encode_inside,
+    encode_passages,
+    gate_topic,
+    list_topic,
+    site_topic,
+)
 from gatectl.wire.replica import CHUNK_TAG, DELTA_TAG, ListRequest, ListState
 from gatectl.wire.signed import seal
 
@@ -42,6 +56,7 @@ _SESSION_EXPIRY_S = 7 * 24 * 3600
 _LEAVES = ("ev", "hb", "ans", "wl/req", "wl/state", "media")
 _INBOX = 20_000
 _BACK_OFF_S = (0.5, 15.0)
+SITE_ZONE = timezone(timedelta(seconds=SITE_OFFSET_S))
 
 _log = get_logger(__name__)
 
@@ -65,6 +80,8 @@ class Ingest:
         self._key = keys.site_key
         self._aside = Quarantine()
         self._shelf = replicate.SnapshotShelf()
+        self._holidays = HolidaySource(settings.holidays_file)
+        self._pruned_on: date | None = None
         self._sites: dict[str, str] = {}
         self._inbox: queue.Queue[_Incoming] = queue.Queue(_INBOX)
         self._stopping = threading.Event()
@@ -140,8 +157,9 @@ class Ingest:
         with writing(self._engine) as conn:
             self._sites = gate_sites(conn)
             sites = tuple(conn.execute(select(tables.sites.c.id)).scalars())
+            self._look_at_holidays()
             for site in sites:
-                replicate.refresh(conn, site, self._key, datetime.now(UTC))
+                self._bring_up_to_date(conn, site, datetime.now(UTC))
         _log.info("ingest.ready", sites=len(sites), gates=len(self._sites))
         was_connected = False
         next_poll_s = next_second_s = 0.0
@@ -195,12 +213,15 @@ class Ingest:
                 except PayloadError as error:
                     self._aside.keep(conn, message.topic, str(error), message.payload, now_ms)
                     _log.warning("message.kept_aside", topic=message.topic, words=str(error).splitlines()[0])
-            acks = ingest_batch(conn, arrivals, self._sites, self._aside, now_ms) if arrivals else ()
+            taken = ingest_batch(conn, arrivals, self._sites, self._aside, now_ms) if arrivals else Taken()
+            news = presence.count_passages(conn, taken.passages, self._sites, now_ms)
         for message in batch:
             if message.qos:
                 self._client.ack(message.mid, message.qos)
-        for ack in acks:
+        for ack in taken.acks:
             self._publish_ack(ack)
+        for passages in news:
+            self._publish_passages(passages)
         for topic, payload in answers:
             self._client.publish(topic, payload, qos=1)
 
@@ -233,7 +254,7 @@ class Ingest:
         elif message.leaf == "wl/req":
             request = decode(ListRequest, payload)
             _require_own(self._sites[gate], request.site, payload)
-            answers.extend((gate_topic(gate, "wl/data"), data) for data in self._list_data(conn, request))
+            answers.extend((gate_topic(gate, "wl/data"), data) for data in self._requested(conn, request))
         elif message.leaf == "media":
             keep_picture(conn, gate, payload, self._aside, now_ms)
 
@@ -244,7 +265,9 @@ class Ingest:
             replicate.mark_dirty(conn, state.site, urgent=True)
             _log.warning("list.jumped", site=state.site, ver=state.ver)
 
-    def _list_data(self, conn: Connection, request: ListRequest) -> list[bytes]:
+    def _requested(self, conn: Connection, request: ListRequest) -> list[bytes]:
+        if request.want == "inside":
+            return [encode_inside(presence.inside_list(conn, request.site, datetime.now(UTC)), self._key)]
         deltas = replicate.deltas_since(conn, request)
         if deltas is not None:
             return [DELTA_TAG + payload for payload in deltas]
@@ -255,7 +278,27 @@ class Ingest:
         sealed = seal(ack.model_dump_json().encode(), ACK_PURPOSE, self._key)
         self._client.publish(gate_topic(ack.gate, "ack"), sealed, qos=1)
 
+    def _publish_passages(self, passages: Passages) -> None:
+        sealed = encode_passages(passages, self._key)
+        self._client.publish(site_topic(passages.site, "passages"), sealed, qos=1, retain=False)
+
     # --- lists and orders ---
+
+    def _look_at_holidays(self) -> bool:
+        """True when lists must be made with another calendar now; what is wrong with it is told once."""
+        problem, missing = self._holidays.problem, self._holidays.missing
+        is_new = self._holidays.refresh(datetime.now(SITE_ZONE).date())
+        if self._holidays.problem not in ("", problem):
+            _log.error("holidays.refused", words=self._holidays.problem)
+        if self._holidays.missing not in ("", missing):
+            _log.warning("holidays.missing", words=self._holidays.missing)
+        return is_new
+
+    def _bring_up_to_date(self, conn: Connection, site: str, at: datetime) -> tuple[replicate.SealedDelta, ...]:
+        """The signed changes of a site's list; who was taken out of it is no longer inside."""
+        deltas = replicate.refresh(conn, site, self._key, at, self._holidays.calendar)
+        presence.forget_gone(conn, site)
+        return deltas
 
     def _publish_heads(self, sites: Sequence[str]) -> None:
         with writing(self._engine) as conn:
@@ -271,7 +314,7 @@ class Ingest:
             due = replicate.due_sites(conn, int(now.timestamp() * 1000))
         for site in due:
             with writing(self._engine) as conn:
-                deltas = replicate.refresh(conn, site, self._key, now)
+                deltas = self._bring_up_to_date(conn, site, now)
                 head = replicate.head_payload(conn, site, self._key, self._shelf)
                 replicate.mark_sent(conn, site, deltas, now)
             for delta in deltas:
@@ -293,6 +336,7 @@ class Ingest:
     def _each_second(self) -> tuple[str, ...]:
         now = datetime.now(UTC)
         now_ms = int(now.timestamp() * 1000)
+        is_calendar_new = self._look_at_holidays()
         with writing(self._engine) as conn:
             for gate in beats.silence(conn, now_ms):
                 _log.warning("gate.silent", gate=gate)
@@ -301,8 +345,11 @@ class Ingest:
             sites = tuple(conn.execute(select(tables.sites.c.id)).scalars())
             listed = set(conn.execute(select(tables.list_heads.c.site_id)).scalars())
             for site in sites:
-                if site not in listed:
+                if site not in listed or is_calendar_new:
                     replicate.mark_dirty(conn, site)
+            if self._pruned_on != now.date():
+                presence.prune(conn, now_ms)
+                self._pruned_on = now.date()
         if old:
             self._publish_heads(old)
         return sites

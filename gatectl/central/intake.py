@@ -15,12 +15,14 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from gatectl.central import tables
 from gatectl.central.audit import write_audit
-from gatectl.core.model import AccessEvent
+from gatectl.core.model import AccessEvent, EventKind
 from gatectl.core.reasons import Reason
 from gatectl.errors import PayloadError
 from gatectl.wire.messages import GENESIS, Ack, EventRow, chain_hash, decode_rows, gate_topic, parse_event
 
 UNKNOWN_KIND = "unknown"
+PASSED = "passed"
+"""The outcome of a passage that somebody completed."""
 MAX_PICTURE_BYTES = 512 * 1024
 _MAX_MEDIA_HEADER_BYTES = 4096
 _MAX_KEPT_BYTES = 64 * 1024
@@ -38,6 +40,24 @@ class Arrival:
 
     gate: str
     row: EventRow
+
+
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """Somebody went through: a passage event that was stored just now."""
+
+    gate: str
+    epoch: str
+    seq: int
+    event: AccessEvent
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What came of a batch: acks to seal and send once it is committed, and passages to count before that."""
+
+    acks: tuple[Ack, ...] = ()
+    passages: tuple[Passed, ...] = ()
 
 
 @dataclass(slots=True)
@@ -114,8 +134,8 @@ def arrivals_of(gate: str, payload: bytes) -> tuple[Arrival, ...]:
 
 def ingest_batch(
     conn: Connection, arrivals: Sequence[Arrival], sites: Mapping[str, str], aside: Quarantine, now_ms: int
-) -> tuple[Ack, ...]:
-    """Store a batch and advance the watermarks; the acks to seal and send once the transaction is committed.
+) -> Taken:
+    """Store a batch and advance the watermarks.
 
     A row is stored once by (gate, epoch, seq). The same identity with another hash, a hash that does not fit its body
     and a break in the chain are alarms: nothing is overwritten, and the watermark does not pass a broken row.
@@ -128,9 +148,10 @@ def ingest_batch(
         for (gate, epoch), rows in groups.items()
         for row in _not_stored(conn, gate, epoch, rows, aside, now_ms)
     ]
-    _store(conn, fresh, sites, aside, now_ms)
+    passages = _store(conn, fresh, sites, aside, now_ms)
     server_time = datetime.fromtimestamp(now_ms / 1000, UTC)
-    return tuple(_advance(conn, gate, epoch, aside, server_time) for gate, epoch in groups)
+    acks = tuple(_advance(conn, gate, epoch, aside, server_time) for gate, epoch in groups)
+    return Taken(acks, passages)
 
 
 def _not_stored(
@@ -179,9 +200,10 @@ def _alarm(conn: Connection, gate: str, row: EventRow, action: str, why: str, as
 
 def _store(
     conn: Connection, fresh: Sequence[tuple[str, EventRow]], sites: Mapping[str, str], aside: Quarantine, now_ms: int
-) -> None:
+) -> tuple[Passed, ...]:
+    """Insert the rows; who went through, as they say."""
     if not fresh:
-        return
+        return ()
     parsed = [(gate, row, _read(conn, gate, row, aside, now_ms)) for gate, row in fresh]
     names = _names(conn, {event.subject for _, _, event in parsed if event is not None and event.subject})
     values = [
@@ -200,6 +222,11 @@ def _store(
     ]
     conn.execute(insert_new(conn, tables.events, "gate_id", "epoch", "seq"), values)
     aside.counters.stored += len(values)
+    return tuple(
+        Passed(gate, row.epoch, row.seq, event)
+        for gate, row, event in parsed
+        if event is not None and event.kind is EventKind.PASSAGE and event.outcome == PASSED
+    )
 
 
 def _read(conn: Connection, gate: str, row: EventRow, aside: Quarantine, now_ms: int) -> AccessEvent | None:

@@ -29,9 +29,9 @@ class CentralKeys:
     public_base64: str
 
 
-def load_or_make_keys(data_dir: Path) -> CentralKeys:
+def load_or_make_keys(data_dir: Path, name: str = KEY_FILE) -> CentralKeys:
     """The key in `data_dir`; two processes that start at once agree on one. Raises ConfigError."""
-    path = data_dir / KEY_FILE
+    path = data_dir / name
     try:
         data_dir.mkdir(parents=True, exist_ok=True)
         if not path.exists():

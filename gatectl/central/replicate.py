@@ -1,10 +1,9 @@
-"""Grants to lists (PROTOCOLS 8): a site's rights compiled into rows, changes into signed deltas, the stand into a head.
+"""Rows to lists (PROTOCOLS 8): a site's compiled rights (see `compile`), changes as signed deltas, the stand as a head.
 
 Only opaque ids leave: no name, phone or room is ever in a row.
 """
 
 import hashlib
-import json
 import secrets
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -16,7 +15,8 @@ from sqlalchemy import Connection, Integer, bindparam, delete, func, insert, sel
 
 from gatectl.central import tables
 from gatectl.central.audit import mark_dirty
-from gatectl.core.model import AccessLevel, CredentialKey, Grant, GrantState, LaneId, PlateColour, Schedule, Window
+from gatectl.central.compile import NO_CALENDAR, compile_rows
+from gatectl.core.model import Calendar, GrantState
 from gatectl.wire.replica import (
     CHUNK_BYTES,
     Delta,
@@ -30,7 +30,7 @@ from gatectl.wire.replica import (
     encode_head,
     encode_snapshot,
 )
-from gatectl.wire.rows import ListRow, emergency_row, encode_row, grant_row, row_key, ruling_row
+from gatectl.wire.rows import ListRow, encode_row, row_key
 
 __all__ = [
     "DELTAS_KEPT",
@@ -93,92 +93,19 @@ def due_sites(conn: Connection, now_ms: int) -> tuple[str, ...]:
     )
 
 
-# --- from the office's tables to rows ---
-
-
-def compile_rows(conn: Connection, site_id: str) -> dict[str, tuple[ListRow, bytes]]:
-    """Every row of a site's list by its key, with its canonical bytes."""
-    rows = [*_level_rows(conn, site_id), *_schedule_rows(conn, site_id), *_grant_rows(conn, site_id)]
-    rows += [emergency_row(plate) for plate in conn.execute(select(tables.emergency_plates.c.plate)).scalars()]
-    return {row_key(row): (row, encode_row(row)) for row in rows}
-
-
-def _level_rows(conn: Connection, site_id: str) -> Iterator[ListRow]:
-    levels, members = tables.access_levels, tables.access_level_lanes
-    lanes: dict[str, set[LaneId]] = {}
-    joined = select(members).join(levels, levels.c.id == members.c.level_id).where(levels.c.site_id == site_id)
-    for member in conn.execute(joined):
-        lanes.setdefault(member.level_id, set()).add(LaneId(member.lane_id))
-    for level in conn.execute(select(levels.c.id, levels.c.schedule_id).where(levels.c.site_id == site_id)):
-        yield ruling_row("level", AccessLevel(level.id, frozenset(lanes.get(level.id, ())), level.schedule_id))
-
-
-def _schedule_rows(conn: Connection, site_id: str) -> Iterator[ListRow]:
-    schedules = tables.schedules.c
-    for row in conn.execute(select(schedules.id, schedules.windows).where(schedules.site_id == site_id)):
-        yield ruling_row("schedule", Schedule(row.id, tuple(Window(*window) for window in json.loads(row.windows))))
-
-
-def _grant_rows(conn: Connection, site_id: str) -> Iterator[ListRow]:
-    cred, person, home = tables.credentials.c, tables.cardholders.c, tables.households.c
-    given = tables.credential_levels.c
-    levels: dict[str, list[str]] = {}
-    rights = (
-        select(given.credential_id, given.level_id)
-        .join(tables.credentials, cred.id == given.credential_id)
-        .where(cred.site_id == site_id)
-    )
-    for credential_id, level_id in conn.execute(rights):
-        levels.setdefault(credential_id, []).append(level_id)
-    query = (
-        select(
-            cred.id,
-            cred.key,
-            cred.state,
-            cred.valid_from_s,
-            cred.valid_until_s,
-            cred.colour,
-            cred.cardholder_id,
-            cred.household_id,
-            person.extended_open,
-            person.removed_at,
-            home.closed_at,
-        )
-        .select_from(tables.credentials)
-        .join(tables.households, home.id == cred.household_id)
-        .outerjoin(tables.cardholders, person.id == cred.cardholder_id)
-        .where(cred.site_id == site_id)
-    )
-    for row in conn.execute(query):
-        state = GrantState(row.state)
-        if state is GrantState.ACTIVE and (row.removed_at is not None or row.closed_at is not None):
-            state = GrantState.REVOKED  # it stays in the list, so that the gate can say why
-        yield grant_row(
-            Grant(
-                key=CredentialKey(row.key),
-                state=state,
-                levels=tuple(levels.get(row.id, ())),
-                subject=row.cardholder_id or "",
-                household=row.household_id,
-                valid_from_s=row.valid_from_s,
-                valid_until_s=row.valid_until_s,
-                colour=PlateColour(row.colour) if row.colour else None,
-                extended_open=bool(row.extended_open),
-            )
-        )
-
-
 # --- from rows to deltas and a head ---
 
 
-def refresh(conn: Connection, site_id: str, key: Ed25519PrivateKey, at: datetime) -> tuple[SealedDelta, ...]:
+def refresh(
+    conn: Connection, site_id: str, key: Ed25519PrivateKey, at: datetime, calendar: Calendar = NO_CALENDAR
+) -> tuple[SealedDelta, ...]:
     """Bring a site's list to what the tables say now; the signed changes in the order to send them.
 
     Runs in the caller's transaction, which must be a `database.writing` one. Nothing changed: no new version.
     """
     dirty = tables.list_dirty.c
     noted = list(conn.execute(select(dirty.id).where(dirty.site_id == site_id)).scalars())
-    new = compile_rows(conn, site_id)
+    new = compile_rows(conn, site_id, calendar)
     rows = tables.list_rows.c
     found = conn.execute(select(rows.row_key, rows.row).where(rows.site_id == site_id))
     old: dict[str, bytes] = {row.row_key: bytes(row.row) for row in found}

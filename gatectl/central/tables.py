@@ -75,6 +75,10 @@ households = Table(
     Column("room", String(20), nullable=False),
     Column("created_at", BigInteger, nullable=False),
     Column("closed_at", BigInteger),
+    Column("quota", Integer),  # cars inside at once; null = any number
+    Column("unloading_s", Integer, nullable=False, server_default="0"),
+    Column("is_card_for_car", Boolean, nullable=False, server_default="1"),
+    Column("tenancy_until_s", BigInteger),  # tenants' credentials end then
     UniqueConstraint("site_id", "building", "unit", "room"),
 )
 
@@ -90,6 +94,7 @@ cardholders = Table(
     Column("extended_open", Boolean, nullable=False, server_default="0"),
     Column("created_at", BigInteger, nullable=False),
     Column("removed_at", BigInteger),
+    Column("profile", String(12), nullable=False, server_default="resident"),  # Profile
     Index("ix_cardholders_name", "name"),
     Index("ix_cardholders_phone", "phone"),
 )
@@ -118,7 +123,10 @@ schedules = Table(
     Column("site_id", ForeignKey("sites.id"), nullable=False, index=True),
     Column("name_zh", String(80), nullable=False),
     Column("name_en", String(80), nullable=False),
-    Column("windows", Text, nullable=False),  # JSON [[weekday, start_min, end_min], ...]
+    Column("windows", Text, nullable=False),  # JSON [[weekday, start_min, end_min], ...]; weekday 7 = holidays
+    Column("follows_calendar", Boolean, nullable=False, server_default="0"),
+    # JSON [[first_day, last_day, [[start_min, end_min], ...]], ...]; days since 1970-01-01 in site time
+    Column("exceptions", Text, nullable=False, server_default="[]"),
 )
 
 credentials = Table(
@@ -128,7 +136,7 @@ credentials = Table(
     Column("site_id", ForeignKey("sites.id"), nullable=False, index=True),
     Column("household_id", ForeignKey("households.id"), nullable=False, index=True),
     Column("cardholder_id", ForeignKey("cardholders.id"), index=True),
-    Column("kind", String(8), nullable=False),  # card | plate
+    Column("kind", String(8), nullable=False),  # card | plate | code | pass
     Column("key", String(80), nullable=False),  # CredentialKey
     Column("state", String(10), nullable=False),  # GrantState
     Column("valid_from_s", BigInteger),
@@ -137,6 +145,14 @@ credentials = Table(
     Column("note", String(200), nullable=False, server_default=""),
     Column("created_at", BigInteger, nullable=False),
     Column("changed_at", BigInteger, nullable=False),
+    Column("profile", String(12), nullable=False, server_default="resident"),  # Profile
+    Column("exit_until_s", BigInteger),
+    Column("max_stay_s", Integer, nullable=False, server_default="0"),
+    Column("uses", Integer),  # entries; null = any number
+    Column("has_fixed_space", Boolean, nullable=False, server_default="0"),
+    Column("asks_guard", Boolean, nullable=False, server_default="0"),
+    Column("is_duress", Boolean, nullable=False, server_default="0"),
+    Column("has_no_plate", Boolean, nullable=False, server_default="0"),
     UniqueConstraint("site_id", "key"),
     Index("ix_credentials_key", "key"),
 )
@@ -146,6 +162,117 @@ credential_levels = Table(
     metadata,
     Column("credential_id", ForeignKey("credentials.id"), primary_key=True),
     Column("level_id", ForeignKey("access_levels.id"), primary_key=True),
+)
+
+areas = Table(
+    "areas",
+    metadata,
+    Column("id", String(63), primary_key=True),
+    Column("site_id", ForeignKey("sites.id"), nullable=False, index=True),
+    Column("name_zh", String(80), nullable=False),
+    Column("name_en", String(80), nullable=False),
+    Column("passback", String(8), nullable=False, server_default="off"),  # Passback
+    Column("passback_s", Integer, nullable=False, server_default="0"),
+    Column("link_policy", String(12), nullable=False, server_default="local_only"),  # LinkPolicy
+    Column("capacity", Integer, nullable=False, server_default="0"),  # vehicles; 0 = not counted
+)
+
+lane_policies = Table(
+    "lane_policies",
+    metadata,
+    Column("lane_id", ForeignKey("lanes.id"), primary_key=True),
+    Column("mode", String(12), nullable=False, server_default="normal"),  # LaneMode
+    Column("mode_until_s", BigInteger),
+    Column("mode_reason", String(200), nullable=False, server_default=""),
+    Column("mode_by", String(60), nullable=False, server_default=""),
+    Column("open_schedule_id", ForeignKey("schedules.id")),
+    Column("is_first_card_in", Boolean, nullable=False, server_default="0"),
+    Column("is_two_person", Boolean, nullable=False, server_default="0"),
+    Column("interlock", String(40), nullable=False, server_default=""),
+    Column("area_from", String(63), nullable=False, server_default=""),  # areas.id, or "" for the street
+    Column("area_to", String(63), nullable=False, server_default=""),
+    Column("short_stay_s", Integer, nullable=False, server_default="0"),
+    Column("short_stay_schedule_id", ForeignKey("schedules.id")),
+    Column("is_fire_lane", Boolean, nullable=False, server_default="1"),
+)
+
+site_settings = Table(
+    "site_settings",
+    metadata,
+    Column("site_id", ForeignKey("sites.id"), primary_key=True),
+    Column("code_salt", String(32), nullable=False, server_default=""),  # hex of 16 random bytes; "" = no codes yet
+)
+
+pass_issuers = Table(
+    "pass_issuers",
+    metadata,
+    Column("site_id", ForeignKey("sites.id"), primary_key=True),
+    Column("kid", String(40), primary_key=True),
+    Column("public_key", String(64), nullable=False),  # hex of an Ed25519 public key; the private one is in a file
+    Column("created_at", BigInteger, nullable=False),
+    Column("retired_at", BigInteger),
+)
+
+visits = Table(
+    "visits",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("site_id", ForeignKey("sites.id"), nullable=False, index=True),
+    Column("household_id", ForeignKey("households.id"), nullable=False, index=True),
+    Column("visitor_name", String(60), nullable=False),
+    Column("plate", String(20), nullable=False, server_default=""),
+    Column("valid_from_s", BigInteger, nullable=False),
+    Column("valid_until_s", BigInteger, nullable=False),
+    Column("uses", Integer),  # entries; null = any number
+    Column("profile", String(12), nullable=False, server_default="visitor"),  # Profile
+    Column("code_credential_id", ForeignKey("credentials.id")),
+    Column("plate_credential_id", ForeignKey("credentials.id")),
+    Column("pass_nonce", String(64), nullable=False, server_default="", index=True),
+    Column("pass_text", Text, nullable=False, server_default=""),
+    Column("state", String(10), nullable=False, server_default="issued"),  # issued | arrived | left | cancelled
+    Column("created_by", String(60), nullable=False, server_default=""),
+    Column("created_at", BigInteger, nullable=False),
+    Column("cancelled_at", BigInteger),
+)
+
+inside = Table(
+    "inside",
+    metadata,
+    Column("site_id", ForeignKey("sites.id"), primary_key=True),
+    Column("subject", String(80), primary_key=True),  # a cardholder's id, or a car's credential key
+    Column("area", String(63), nullable=False),
+    Column("household_id", String(40), nullable=False, server_default=""),
+    Column("is_vehicle", Boolean, nullable=False, server_default="0"),
+    Column("max_stay_s", Integer, nullable=False, server_default="0"),
+    Column("since_ms", BigInteger, nullable=False),
+    Column("gate_id", String(63), nullable=False, server_default=""),
+    Index("ix_inside_household_id", "household_id"),
+)
+
+departures = Table(
+    "departures",
+    metadata,
+    Column("site_id", ForeignKey("sites.id"), primary_key=True),
+    Column("subject", String(80), primary_key=True),
+    Column("at_ms", BigInteger, nullable=False),  # a late word of an earlier entry must not bring them back
+    Index("ix_departures_at_ms", "at_ms"),
+)
+
+strangers = Table(
+    "strangers",
+    metadata,
+    Column("site_id", ForeignKey("sites.id"), primary_key=True),
+    Column("area", String(63), primary_key=True),
+    Column("vehicles", Integer, nullable=False),  # inside, and nobody knows whose
+)
+
+pass_uses = Table(
+    "pass_uses",
+    metadata,
+    Column("site_id", ForeignKey("sites.id"), primary_key=True),
+    Column("key", String(80), primary_key=True),  # a credential's key or a pass's nonce
+    Column("uses", Integer, nullable=False),
+    Column("changed_at", BigInteger, nullable=False),
 )
 
 emergency_plates = Table(
@@ -301,7 +428,7 @@ commands = Table(
     Column("id", String(40), primary_key=True),
     Column("gate_id", ForeignKey("gates.id"), nullable=False, index=True),
     Column("lane_id", ForeignKey("lanes.id"), nullable=False),
-    Column("action", String(10), nullable=False),
+    Column("action", String(20), nullable=False),  # Command.action
     Column("reason", String(40), nullable=False),
     Column("note", String(200), nullable=False, server_default=""),
     Column("issuer", String(60), nullable=False),

@@ -33,6 +33,11 @@ _NOUNS = {
     "event": _Noun("gatectl.cli.events:event_app", "One event in full.", True),
     "follow": _Noun("gatectl.cli.events:follow", "Watch events as they come in.", False),
     "plate": _Noun("gatectl.cli.plate:app", "Read, evaluate and parse licence plates.", True),
+    "rule": _Noun("gatectl.cli.rule:app", "Rules: list, lane, area, schedule, test.", True),
+    "visitor": _Noun("gatectl.cli.visitor:app", "Visitors and couriers: invite, list, check, cancel.", True),
+    "quota": _Noun("gatectl.cli.quota:app", "A household's parking: show, set.", True),
+    "emergency": _Noun("gatectl.cli.emergency:app", "Open every lane and keep it open; release; the list.", True),
+    "bench": _Noun("gatectl.cli.bench:app", "Figures of speed, memory and false grants.", True),
     "users": _Noun("gatectl.cli.users:app", "Staff accounts: list, add, reset.", True),
 }
 

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from gatectl.central import residents
+from gatectl.central import residents, tenancy
 from gatectl.central.database import writing
 from gatectl.cli import output
 from gatectl.cli.office import (
@@ -17,7 +17,7 @@ from gatectl.cli.office import (
     report_effect,
     site_of_credential,
 )
-from gatectl.core.cards import parse_card, printed_forms
+from gatectl.core.cards import other_forms, parse_card, printed_forms
 from gatectl.core.model import GrantState
 from gatectl.errors import RefusedError
 
@@ -95,16 +95,32 @@ def restore(
 
 
 @app.command()
+def pin(
+    person: Annotated[str, typer.Argument(help="The person's id (see `people find`).")],
+    wait: WaitOption = False,
+    config: ConfigOption = None,
+) -> None:
+    """Give a person a new PIN, shown this once. With its last digit one higher (9: 0) it opens and calls for help."""
+    with central(config) as engine:
+        with writing(engine) as conn:
+            made = tenancy.issue_pin(conn, actor(), person)
+            where = tenancy.site_of_person(conn, person)
+        typer.echo(made)
+        report_effect(engine, where, is_wait=wait)
+
+
+@app.command()
 def convert(
     number: Annotated[str, typer.Argument(help="A card number in any printed form.")],
+    reversed_order: Annotated[bool, typer.Option("--reversed", help="Its last byte stands first.")] = False,
     json: JsonOption = False,
 ) -> None:
-    """Show a card number in every printed form."""
+    """Show a card number in every form that cards, lists and readers' displays have."""
     try:
-        key = parse_card(number)
+        key = parse_card(number, is_reversed=reversed_order)
     except ValueError as error:
         raise RefusedError(f"not a card number: {error}", zh=f"卡号无效:{error}") from error
-    forms = {"key": str(key), **printed_forms(key)}
+    forms = {"key": str(key), **printed_forms(key), **other_forms(key)}
     if json:
         output.print_json(forms)
     else:

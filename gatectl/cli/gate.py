@@ -1,15 +1,18 @@
 """`gatectl gate …`: the gates as central sees them, and orders to open or refuse."""
 
 import time
-from typing import Annotated
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Annotated, Literal
 
 import typer
 from sqlalchemy import Connection, Engine
 
-from gatectl.central import gates
+from gatectl.central import gates, rules
 from gatectl.central.database import writing
 from gatectl.cli import output
-from gatectl.cli.office import ConfigOption, JsonOption, actor, central
+from gatectl.cli.office import ConfigOption, JsonOption, actor, central, report_effect
+from gatectl.core.model import LaneMode
 from gatectl.errors import ConfigError, LinkError, RefusedError
 
 app = typer.Typer(help="Gates: list, open, refuse.", no_args_is_help=True)
@@ -27,6 +30,15 @@ _STATE_WORDS = {
     "expired": ("已过期,未执行", "expired without an answer"),
 }
 _ARM_ZH = {"up": "抬起", "down": "落下", "moving": "动作中", "unknown": "未知"}
+
+ModeWord = Literal["normal", "hold-open", "hold-closed", "exit-only", "lockdown"]
+_MODES: Mapping[ModeWord, LaneMode] = {
+    "normal": LaneMode.NORMAL,
+    "hold-open": LaneMode.HELD_OPEN,
+    "hold-closed": LaneMode.HELD_CLOSED,
+    "exit-only": LaneMode.EXIT_ONLY,
+    "lockdown": LaneMode.LOCKDOWN,
+}
 
 GateArgument = Annotated[str, typer.Argument(help="The gate's id (see `gate list`).")]
 LaneOption = Annotated[str | None, typer.Option("--lane", help="Which lane (needed when there are several).")]
@@ -123,6 +135,44 @@ def refuse_car(
             where = _lane(conn, gate, lane)
             order = gates.order_refuse(conn, actor(), gate, where, note)
         _follow_order(engine, order, timeout if wait else None, json)
+
+
+@app.command("mode")
+def set_mode(
+    gate: Annotated[str, typer.Argument(help="A gate (all its lanes) or one lane.")],
+    mode: Annotated[ModeWord, typer.Argument()],
+    reason: Annotated[str, typer.Option("--reason", help="Mandatory for all but normal.")] = "",
+    until: Annotated[str, typer.Option("--until", help="18:00 (today or tomorrow) or 2026-05-01T18:00.")] = "",
+    second: Annotated[str, typer.Option("--second", help="A second account, to hold open for over 5 minutes.")] = "",
+    wait: WaitOption = False,
+    config: ConfigOption = None,
+) -> None:
+    """Make lanes serve in a mode, also without a network. Nobody is locked in, no emergency is stopped by any."""
+    until_s = _until(until) if until else None
+    with central(config) as engine:
+        with writing(engine) as conn:
+            lanes = rules.lanes_of(conn, gate)
+            concerned = rules.affected(conn, lanes)
+            for lane in lanes:
+                rules.set_mode(conn, actor(), lane, _MODES[mode], until_s=until_s, reason=reason, second=second)
+            site = rules.site_of_lane(conn, lanes[0])
+        output.say(concerned.words("zh"), concerned.words("en"))
+        report_effect(engine, site, is_wait=wait)
+
+
+def _until(text: str) -> int:
+    """UTC seconds of a time of day (the next one) or a date and time. Raises ConfigError."""
+    now = datetime.now(output.SITE_TIME)
+    try:
+        if len(text) <= 5:
+            clock = datetime.strptime(text, "%H:%M").time()  # noqa: DTZ007 - only its hours and minutes are taken
+            at = datetime.combine(now.date(), clock, output.SITE_TIME)
+            return int((at if at > now else at + timedelta(days=1)).timestamp())
+        at = datetime.fromisoformat(text)
+    except ValueError as error:
+        words = f"--until: {text!r} is no time, e.g. 18:00"
+        raise ConfigError(words, zh=f"--until:{text} 不是时间,例:18:00") from error
+    return int((at if at.tzinfo is not None else at.replace(tzinfo=output.SITE_TIME)).timestamp())
 
 
 def _follow_order(engine: Engine, order: str, timeout_s: float | None, json: bool) -> None:

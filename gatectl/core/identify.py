@@ -12,8 +12,10 @@ from gatectl.core.model import (
     PlateRead,
     Profile,
 )
-from gatectl.core.plates import PLATE_PREFIX, fold, is_emergency, is_legal, length_fits_colour, plate_key
+from gatectl.core.plate_match import MatchKind, match_plate, opens_by_class
+from gatectl.core.plates import PLATE_PREFIX, is_legal, length_fits_colour
 from gatectl.core.reasons import Reason
+from gatectl.core.trace_words import JOIN
 from gatectl.core.whitelist import find_grant
 
 MIN_PLATE_CONFIDENCE = 0.75
@@ -173,37 +175,33 @@ def _plate(case: Case, read: PlateRead) -> Found:
     if case.view.emergency_plates and read.text in case.view.emergency_plates:
         case.note("emergency_list", read.text, PASS)
         return Found(PLATE_WORDS, Reason.EMERGENCY_LIST, is_emergency=True)
-    if is_emergency(read.text):
+    if opens_by_class(read):
         case.note("emergency_plate", read.text, PASS)
         return Found(PLATE_WORDS, Reason.EMERGENCY_PLATE, is_emergency=True)
     return _match(case, read)
 
 
 def _match(case: Case, read: PlateRead) -> Found:
-    """The grant of exactly this plate, or of the one that it looks like."""
-    legal = is_legal(read.text)
-    grant = case.view.grants.get(plate_key(read.text))
-    granted = Reason.PLATE_OK
-    if grant is None and not legal:
-        grant, granted = _lookalike(case, read), Reason.PLATE_LOOKALIKE
-        if grant is None:
+    """The grant of the listed plate that this read surely is."""
+    match = match_plate(read, case.view.grants)
+    grant = case.view.grants.get(match.key) if match.key is not None else None
+    if match.candidates:
+        value = f"{match.ratio:.1e} / {match.bound:.0e}"
+        case.note("likelihood", JOIN.join((value, match.rival) if match.rival else (value,)), PASS if grant else FAIL)
+    if grant is None:
+        is_legal_read = is_legal(read.text)
+        case.note("registered", read.text, FAIL)
+        if match.kind is MatchKind.NONE and not is_legal_read:
             return Found(PLATE_WORDS, objection=Reason.PLATE_LOW_CONF)
-    if not case.check("registered", read.text, is_ok=grant is not None) or grant is None:
-        return Found(PLATE_WORDS, objection=Reason.PLATE_UNKNOWN)
+        return Found(PLATE_WORDS, objection=_HELD[match.kind])
+    if match.kind is MatchKind.LOOKALIKE:
+        case.note("lookalike", f"{read.text}{JOIN}{grant.key.removeprefix(PLATE_PREFIX)}", PASS)
+    else:
+        case.note("registered", read.text, PASS)
     if not _is_colour_right(case, grant, read):
         return Found(PLATE_WORDS, grant=grant, objection=Reason.PLATE_AMBIGUOUS)
-    if granted is Reason.PLATE_OK:
-        granted = _PLATE_OK.get(grant.profile, granted)
-    return Found(PLATE_WORDS, granted, grant)
-
-
-def _lookalike(case: Case, read: PlateRead) -> Grant | None:
-    """The one plate that this illegal read can stand for; two, or another length, are nobody."""
-    owners = case.view.grants.alike(fold(read.text))
-    same_length = [key for key in owners if len(key) == len(PLATE_PREFIX) + len(read.text)]
-    is_unique = len(same_length) == 1
-    case.note("lookalike", f"{read.text}: {len(same_length)}", PASS if is_unique else FAIL)
-    return case.view.grants.get(same_length[0]) if is_unique else None
+    granted = Reason.PLATE_LOOKALIKE if match.kind is MatchKind.LOOKALIKE else _PLATE_OK.get(grant.profile)
+    return Found(PLATE_WORDS, granted or Reason.PLATE_OK, grant)
 
 
 def _is_vehicle_there(case: Case) -> bool:
@@ -246,3 +244,9 @@ _CARD_OK: Mapping[Profile, Reason] = {Profile.VISITOR: Reason.VISITOR_OK, Profil
 _CODE_OK = _CARD_OK
 _PASS_OK = _CARD_OK
 _PLATE_OK: Mapping[Profile, Reason] = {Profile.VISITOR: Reason.PLATE_VISITOR, Profile.COURIER: Reason.RIDER_OK}
+_HELD: Mapping[MatchKind, Reason] = {
+    MatchKind.NONE: Reason.PLATE_UNKNOWN,
+    MatchKind.UNSURE: Reason.PLATE_LOW_CONF,
+    MatchKind.AMBIGUOUS: Reason.PLATE_AMBIGUOUS,
+}
+"""What a read that opens for nobody is called."""

@@ -1,162 +1,110 @@
 """The lane machine: attempts, inputs, orders and time in; records, openings and signals out.
 
-The rules above everything else, each with a test of its own:
-* CLOSE is never asked for unless the safety loop is known to be clear, and never under fire.
+How the arm or the door moves is `lane_table.step` over the tables of `lane_rows`, with the safety rules above them;
+`lane_drive` carries that out. Here stands who may pass, who waits, and who orders:
 * An opening is asked for only together with the record that explains it, and after it.
-* One grant, one passage: a second car needs a grant of its own.
-* Every order to open ends in exactly one answer.
+* One grant, one passage: every event that grants ends in exactly one passage event, passed or not.
+* Every order ends in exactly one answer.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from datetime import datetime
-from enum import StrEnum
-from typing import Literal
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from gatectl.core.decide import decide
+from gatectl.core.lane_drive import ArmState, LaneDrive
 from gatectl.core.lane_io import (
     AttemptMade,
-    CloseBarrier,
-    CommandAnswered,
     Effect,
-    Indicate,
+    EmergencyOrdered,
     InputChanged,
+    Keep,
     LaneEvent,
-    OpenBarrier,
     OpenOrdered,
     ReadPlate,
-    Record,
     RefuseOrdered,
     Signal,
     Ticked,
 )
+from gatectl.core.lane_records import Cause, Hold, LaneContext, Scribe, Who, who_of
+from gatectl.core.lane_table import QUEUE_MAX, Do, Motion, Phase, Step, Symbol
+from gatectl.core.lane_watch import HELD_OPEN, SECOND_PERSON_S, AttemptWatch, OpenHours
 from gatectl.core.model import (
     AccessEvent,
     Attempt,
-    ClockTrust,
     Decision,
+    Direction,
     EventKind,
     GateId,
     InputName,
     Lane,
-    LaneKind,
-    LaneMoment,
+    LanePolicy,
     LaneState,
+    Pending,
+    RuleStep,
     Verdict,
     WhitelistView,
 )
 from gatectl.core.reasons import Reason
+from gatectl.core.rights import UNREAD
+
+__all__ = ["LaneContext", "LaneMachine", "Phase"]
 
 RETRY_AFTER_S = 3.0
 """An unread car gets one second chance this long after its hold (DOMAIN 14)."""
-CLOSE_AGAIN_AFTER_S = 10.0
-"""An arm that is not down this long after CLOSE is stuck: alarm, then CLOSE again if it is safe."""
 EXTENDED_OPEN_FACTOR = 3
 """Cardholders with `extended_open` get three times as long to pass (DOMAIN 2: 15 s instead of 5 s)."""
+CALL_AFTER_S = 10.0
+"""An emergency call that nobody answers opens a fire lane (DOMAIN 1.6)."""
 _S = 1_000_000_000
-_MS = 1_000_000
-_UNREAD = frozenset({Reason.PLATE_LOW_CONF, Reason.PLATE_NONE, Reason.PLATE_AMBIGUOUS})
-
-ArmState = Literal["up", "down", "moving", "unknown"]
-
-
-class Phase(StrEnum):
-    """Where an opening stands."""
-
-    IDLE = "idle"
-    OPENING = "opening"
-    """OPEN was given; the arm's upper switch (the door contact) has not answered yet."""
-    OPEN = "open"
-    PASSING = "passing"
-    """The safety loop is occupied."""
-    CLOSING = "closing"
-
-
-@dataclass(frozen=True, slots=True)
-class LaneContext:
-    """What the shell knows of the gate at this moment."""
-
-    clock: ClockTrust
-    clock_floor_s: int
-    is_offline: bool
-
-
-@dataclass(frozen=True, slots=True)
-class _Cause:
-    """Why the lane opens: the recorded event, and the order that waits for the arm, if one does."""
-
-    event: AccessEvent
-    tick_ns: int
-    command_id: str = ""
-    passage_factor: int = 1
-
-
-@dataclass(slots=True)
-class _Opening:
-    """An opening under way."""
-
-    cause: _Cause
-    phase_since_ns: int
-    moments: list[LaneMoment] = field(default_factory=list)
-    waiting: list[tuple[str, str]] = field(default_factory=list)
-    """(command id, event id) of orders that wait for the arm's sensor."""
-    has_passed: bool = False
-    is_told: bool = False
-    """An alarm about this phase was already recorded."""
-
-    def moment(self, what: str, tick_ns: int) -> None:
-        self.moments.append(LaneMoment(what, max(0, (tick_ns - self.cause.tick_ns) // _MS)))
-
-
-@dataclass(slots=True)
-class _Hold:
-    """A car that waits."""
-
-    event: AccessEvent
-    since_ns: int
-    is_retried: bool = False
+_URGENT = frozenset({Reason.EMERGENCY_LIST, Reason.EMERGENCY_PLATE, Reason.EMERGENCY_INPUT, Reason.EMERGENCY_MANUAL})
+_FIRE, _MANUAL = "fire", "manual"
 
 
 class LaneMachine:
-    """One lane. `on` takes one event and returns what must be done, in order; it never raises or blocks."""
+    """One lane. `on` takes one event and returns what must be done, in order; it never raises or blocks.
 
-    def __init__(self, lane: Lane, gate: GateId, boot_id: str, new_id: Callable[[], str]) -> None:
+    `kept` is what earlier machines of this lane asked to keep (`Keep`), by name: a latched emergency starts latched.
+    """
+
+    def __init__(
+        self, lane: Lane, gate: GateId, boot_id: str, new_id: Callable[[], str], kept: Mapping[str, str] | None = None
+    ) -> None:
         self.lane = lane
-        self.phase = Phase.IDLE
-        self._gate = gate
-        self._boot_id = boot_id
-        self._new_id = new_id
-        self._inputs: dict[InputName, bool] = {}
-        self._opening: _Opening | None = None
-        self._hold: _Hold | None = None
-        self._next: list[_Cause] = []
-        self._is_fire_latched = False
-        self._up_since_ns: int | None = None
-        self._is_up_told = False
-        self._context = LaneContext(ClockTrust.UNTRUSTED, 0, True)
-        self._view: WhitelistView | None = None
-        self._at: datetime | None = None
+        self._keep_name = f"emergency:{lane.id}"
+        self._kept = (kept or {}).get(self._keep_name, "")
+        self._scribe = Scribe(lane, gate, boot_id, new_id)
+        self._drive = LaneDrive(
+            lane, self._scribe, Motion(is_fire=self._kept == _FIRE, is_emergency=self._kept == _MANUAL)
+        )
+        self._is_started = False
+        self._hold: Hold | None = None
+        self._call: tuple[str, int] | None = None
+        """The event of a call that nobody has answered, and when it was made."""
+        self._watch = AttemptWatch()
+        self._hours = OpenHours()
         self._tick_ns = 0
-        self._effects: list[Effect] = []
 
     # --- what others may see ---
 
     @property
+    def phase(self) -> Phase:
+        """Where an opening stands."""
+        return self._drive.motion.phase
+
+    @property
+    def motion(self) -> Motion:
+        """All that the lane's next move depends on."""
+        return self._drive.motion
+
+    @property
     def arm(self) -> ArmState:
         """Where the arm (the door) is, as its own switches say."""
-        if self._is_pedestrian:
-            door = self._inputs.get(InputName.DOOR_OPEN)
-            return "unknown" if door is None else "up" if door else "down"
-        if self._inputs.get(InputName.ARM_UP):
-            return "up"
-        if self._inputs.get(InputName.ARM_DOWN):
-            return "down"
-        return "moving" if InputName.ARM_DOWN in self._inputs else "unknown"
+        return self._drive.arm
 
     @property
     def is_present(self) -> bool | None:
         """A vehicle stands before the arm; None before the loop was heard of, or where there is none."""
-        return self._inputs.get(InputName.PRESENCE)
+        return self._drive.is_present
 
     @property
     def is_held(self) -> bool:
@@ -168,443 +116,359 @@ class LaneMachine:
         """The held car's access event."""
         return self._hold.event.id if self._hold else None
 
+    @property
+    def stands_open(self) -> bool:
+        """For the interlock: the arm is not known to be down, or an opening is under way."""
+        return self.arm != "down" or self.phase is not Phase.IDLE
+
+    @property
+    def why_open(self) -> str:
+        """What the office holds the lane open for now: `held_open`, `schedule:<id>`, or "" for nothing."""
+        return self._hours.why
+
+    @property
+    def pending(self) -> tuple[Pending, ...]:
+        """Entries that were granted and are not completed yet, the one under way first."""
+        return tuple(cause.pending(self.lane) for cause in self._drive.causes if cause.is_entry)
+
     def on(self, event: LaneEvent, view: WhitelistView, context: LaneContext) -> tuple[Effect, ...]:
         """Take one event; what must be done comes back in order."""
-        self._view, self._context = view, context
-        self._tick_ns = event.tick_ns
-        self._at = event.attempt.at if isinstance(event, AttemptMade) else event.at
-        self._effects = []
+        self._tick_ns = self._drive.tick_ns = event.tick_ns
+        at = event.attempt.at if isinstance(event, AttemptMade) else event.at
+        self._scribe.now(at, event.tick_ns, view, context)
+        if not self._is_started:
+            self._start()
         if isinstance(event, AttemptMade):
-            self._attempt(event.attempt, view)
+            self._attempt(event.attempt, view, context)
         elif isinstance(event, InputChanged):
             self._input(event.input, event.is_active)
         elif isinstance(event, OpenOrdered):
             self._open_ordered(event)
         elif isinstance(event, RefuseOrdered):
             self._refuse_ordered(event)
-        elif isinstance(event, Ticked):
-            self._ticked()
-        effects, self._effects = tuple(self._effects), []
+        elif isinstance(event, EmergencyOrdered):
+            self._emergency_ordered(event)
+        else:
+            self._ticked(event, view, context)
+        effects, self._drive.effects = tuple(self._drive.effects), []
         return effects
+
+    def _start(self) -> None:
+        """An emergency that was latched before the restart opens again."""
+        self._is_started = True
+        if self.motion.must_stand:
+            reason = Reason.EMERGENCY_INPUT if self.motion.is_fire else Reason.EMERGENCY_MANUAL
+            note = "held open since before the restart"
+            self._drive.explain(self._scribe.opened(EventKind.ALARM, reason, note=note))
+            self._hear(Symbol.SETTLE)
+            self._drive.show(Signal.GRANTED, reason)
 
     # --- attempts ---
 
-    def _attempt(self, attempt: Attempt, view: WhitelistView) -> None:
-        if self._is_same_car(attempt):
-            if self._opening is not None:
-                self._opening.moment("plate_read_again", self._tick_ns)
+    def _attempt(self, attempt: Attempt, view: WhitelistView, context: LaneContext) -> None:
+        if self._drive.is_late_news(attempt):
+            self._drive.note("plate_read_again")
             return
-        decision = decide(attempt, view, self._state())
-        if self._hold is not None and attempt.plate is not None and decision.verdict is not Verdict.GRANTED:
-            self._read_again(attempt, decision)
+        if self._drive.is_repeat(attempt):
+            self._hear(Symbol.REPEAT)
+            if attempt.plate is None and self._drive.opening is not None:
+                self._drive.show(Signal.GRANTED, self._drive.opening.cause.event.reason)
             return
-        held = self._hold
-        event = self._access_event(attempt, decision, held.event.id if held else "")
-        self._record(event)
-        if decision.verdict is Verdict.GRANTED:
-            if held is not None:
-                self._end_hold("card" if attempt.plate is None else "retry")
-            is_slow = decision.grant is not None and decision.grant.extended_open
-            self._grant(_Cause(event, self._tick_ns, passage_factor=EXTENDED_OPEN_FACTOR if is_slow else 1))
-            self._show(Signal.GRANTED, decision.reason)
-        elif decision.verdict is Verdict.HELD:
-            self._hold = _Hold(event, self._tick_ns)
-            self._show(Signal.HELD, decision.reason)
+        decision = decide(attempt, view, self._state(view.policies.get(self.lane.id), context))
+        alarm = self._watch.heard(attempt, decision, self._tick_ns)
+        is_granted = decision.verdict is Verdict.GRANTED
+        is_urgent = attempt.direction is Direction.OUT or decision.reason in _URGENT
+        symbol = Symbol.URGENT if is_urgent else Symbol.GRANT
+        if is_granted and self._drive.is_refused(symbol):
+            decision, is_granted = _queue_is_full(decision), False
+        event = self._scribe.access(attempt, decision, self.held_attempt or "")
+        who = who_of(attempt, decision)
+        if is_granted:
+            self._drive.record(event)
+            self._granted(event, who, decision, symbol, "card" if attempt.plate is None else "retry")
+        elif self._hold is not None and attempt.plate is not None:
+            self._read_again(self._hold, event, who)
         else:
-            self._show(Signal.DENIED, decision.reason)
+            self._drive.record(event)
+            self._not_granted(event, who, decision)
+        if decision.alarm is not None:
+            self._drive.record(self._scribe.event(EventKind.ALARM, decision.alarm, ref=event.id))
+        if alarm:
+            self._drive.record(self._scribe.event(EventKind.ALARM, Reason.CREDENTIAL_HAMMER, ref=event.id, note=alarm))
 
-    def _is_same_car(self, attempt: Attempt) -> bool:
-        """Whether this read is late news of a car that was dealt with.
+    def _granted(self, event: AccessEvent, who: Who, decision: Decision, symbol: Symbol, ends: str) -> None:
+        is_slow = decision.grant is not None and decision.grant.extended_open
+        factor = EXTENDED_OPEN_FACTOR if is_slow else 1
+        self._call = None
+        self._hear(symbol, Cause(event, self._tick_ns, who, passage_factor=factor))
+        self._end_hold(ends)
+        self._drive.show(Signal.GRANTED, decision.reason)
 
-        Until the car that opened the lane reaches the safety loop, what the camera reads is that car. Once nobody
-        stands before the arm, the read is of the car that just passed or backed off; an empty one is of nobody.
-        """
-        if attempt.plate is None or self.is_present is None:
-            return False
-        if self._opening is not None and self.phase in (Phase.OPENING, Phase.OPEN):
-            return True
-        return not self.is_present and (self._opening is not None or not attempt.plate.text)
-
-    def _read_again(self, attempt: Attempt, decision: Decision) -> None:
-        """A held car was read again and still may not pass: told only when the read says something new."""
-        hold, read = self._hold, attempt.plate
-        if hold is None or read is None:
+    def _not_granted(self, event: AccessEvent, who: Who, decision: Decision) -> None:
+        if decision.verdict is not Verdict.HELD:
+            self._drive.show(Signal.DENIED, decision.reason)
             return
+        if self._hold is None:
+            self._begin_hold(event, who)
+        else:
+            self._hold_anew(self._hold, event, who)
+        self._drive.show(Signal.HELD, decision.reason)
+
+    def _read_again(self, hold: Hold, event: AccessEvent, who: Who) -> None:
+        """A held car was read again and still may not pass: told only when the read says something new."""
+        text = event.plate.text if event.plate else ""
         before = hold.event.plate.text if hold.event.plate else ""
-        if read.text and read.text != before:
-            event = self._access_event(attempt, decision, hold.event.id)
-            self._record(event)
-            hold.event = replace(hold.event, plate=read, reason=decision.reason)
-            self._show(Signal.HELD, decision.reason)
+        if text and (text != before or event.reason is not hold.event.reason):
+            self._drive.record(event)
+            self._hold_anew(hold, event, who)
+            self._drive.show(Signal.DENIED if event.verdict is Verdict.DENIED else Signal.HELD, event.reason)
 
-    def _access_event(self, attempt: Attempt, decision: Decision, ref: str) -> AccessEvent:
-        grant = decision.grant
-        key = grant.key if grant else attempt.key
-        return AccessEvent(
-            id=attempt.id,
-            kind=EventKind.ACCESS,
-            gate=self._gate,
-            lane=self.lane.id,
-            at=attempt.at,
-            boot_id=self._boot_id,
-            mono_ns=self._tick_ns,
-            clock=self._context.clock,
-            reason=decision.reason,
-            verdict=decision.verdict,
-            direction=attempt.direction,
-            credential=key,
-            subject=grant.subject if grant else "",
-            household=grant.household if grant else "",
-            plate=attempt.plate,
-            trace=decision.trace,
-            revision=decision.revision,
-            is_offline=self._context.is_offline,
-            reader=attempt.reader,
-            ref=ref,
-        )
+    def _begin_hold(self, event: AccessEvent, who: Who) -> None:
+        self._hold = Hold(event, who, self._tick_ns, is_for_queue=event.reason is Reason.WAIT_GUARD and self._is_full)
+        self._hear(Symbol.HOLD_BEGAN)
 
-    def _state(self) -> LaneState:
+    def _hold_anew(self, hold: Hold, event: AccessEvent, who: Who) -> None:
+        """The same car, known better: its hold keeps the event that it began with."""
+        hold.event = replace(hold.event, plate=event.plate or hold.event.plate, reason=event.reason)
+        hold.who = who
+        hold.is_for_queue = event.reason is Reason.WAIT_GUARD and self._is_full
+        if event.reason is Reason.TWO_PERSON:
+            hold.since_ns = self._tick_ns
+
+    def _state(self, policy: LanePolicy | None, context: LaneContext) -> LaneState:
+        hold = self._hold
+        causes = self._drive.causes if self._drive.is_anothers else self._drive.queue
+        own = (cause.pending(self.lane) for cause in causes if cause.is_entry)
         return LaneState(
             lane=self.lane,
             is_present=self.is_present,
-            clock=self._context.clock,
-            clock_floor_s=self._context.clock_floor_s,
+            clock=context.clock,
+            clock_floor_s=context.clock_floor_s,
             held_attempt=self.held_attempt,
+            held_reason=hold.event.reason if hold else None,
+            held_read=hold.event.plate.text if hold and hold.event.plate else "",
+            occupancy=context.occupancy,
+            pending=(*context.pending, *own),
+            first_of_two=self._watch.first_of_two(self._tick_ns) if policy and policy.is_two_person else None,
+            is_first_card_seen=self._watch.is_first_card_seen,
+            is_link_up=context.is_link_up,
+            is_emergency=self.motion.is_fire or self.motion.is_emergency,
+            is_interlocked=context.is_interlocked,
+            is_keypad_locked=self._watch.is_keypad_locked(self._tick_ns),
         )
-
-    # --- opening ---
-
-    def _grant(self, cause: _Cause) -> None:
-        """Open now, or when the car under the arm is through."""
-        if self._opening is not None and not self._is_pedestrian:
-            if self.phase in (Phase.OPENING, Phase.OPEN):
-                self._opening.moment("granted_again", self._tick_ns)
-                return
-            if self.phase is Phase.PASSING:
-                self._next.append(cause)
-                return
-        self._finish()
-        self._start(cause)
-
-    def _start(self, cause: _Cause) -> None:
-        opening = _Opening(cause, self._tick_ns)
-        opening.moment("open_ordered", self._tick_ns)
-        if cause.command_id:
-            opening.waiting.append((cause.command_id, cause.event.id))
-        self._opening = opening
-        self.phase = Phase.OPENING
-        self._effects.append(OpenBarrier(self.lane.id, self.lane.pulse_ms, cause.event.id))
-        if self.arm == "up":
-            self._arm_answered()
-
-    def _arm_answered(self) -> None:
-        """The sensor says open."""
-        opening = self._opening
-        if opening is None:
-            return
-        self.phase, opening.phase_since_ns, opening.is_told = Phase.OPEN, self._tick_ns, False
-        opening.moment("door_open" if self._is_pedestrian else "arm_up", self._tick_ns)
-        for command_id, event_id in opening.waiting:
-            self._answer(command_id, "confirmed", "the arm's sensor says up", event_id)
-        opening.waiting.clear()
-        if self._inputs.get(InputName.SAFETY):
-            self.phase = Phase.PASSING
-
-    def _close(self) -> None:
-        """Ask for CLOSE where that is certainly safe, and wait for the arm."""
-        opening = self._opening
-        if opening is not None:
-            self.phase, opening.phase_since_ns = Phase.CLOSING, self._tick_ns
-        if self._may_close:
-            if opening is not None:
-                opening.moment("close_ordered", self._tick_ns)
-            self._effects.append(CloseBarrier(self.lane.id, self.lane.pulse_ms))
-
-    @property
-    def _may_close(self) -> bool:
-        is_clear = self._inputs.get(InputName.SAFETY) is False
-        is_fire = self._is_fire_latched or self._inputs.get(InputName.FIRE, False)
-        return is_clear and not is_fire and not self._is_pedestrian
-
-    def _finish(self, *, is_moved: bool = True) -> None:
-        """Record how the opening under way ended, and forget it."""
-        opening = self._opening
-        if opening is None:
-            return
-        for command_id, event_id in opening.waiting:
-            self._answer(command_id, "unconfirmed", "the arm's sensor did not say up", event_id)
-        cause = opening.cause.event
-        reason = Reason.PASSED if opening.has_passed else Reason.NOT_ENTERED
-        outcome = "passed" if opening.has_passed else "not_entered" if is_moved else "no_arm"
-        self._record(
-            replace(
-                self._event(EventKind.PASSAGE, reason, ref=cause.id),
-                direction=cause.direction,
-                credential=cause.credential,
-                subject=cause.subject,
-                household=cause.household,
-                lane_trace=tuple(opening.moments),
-                outcome=outcome,
-            )
-        )
-        self._opening, self.phase = None, Phase.IDLE
-        self._show(Signal.IDLE, reason)
-
-    def _after_passage(self) -> None:
-        """The safety loop is clear again: the next granted car, or close."""
-        if self._opening is None:
-            return
-        self._opening.has_passed = True
-        self._opening.moment("safety_clear", self._tick_ns)
-        if self._next:
-            cause = self._next.pop(0)
-            self._finish()
-            self._start(cause)
-        else:
-            self._close()
 
     # --- inputs ---
 
     def _input(self, name: InputName, is_active: bool) -> None:
-        before = self._inputs.get(name)
-        self._inputs[name] = is_active
+        before = self._drive.inputs.get(name)
+        self._drive.inputs[name] = is_active
         if before is is_active:
             return
-        if name in (InputName.ARM_UP, InputName.DOOR_OPEN):
-            self._up_switch(is_active, is_first=before is None)
-        elif name is InputName.ARM_DOWN and is_active:
-            self._arm_is_down()
-        elif name is InputName.SAFETY:
-            self._safety(is_active, is_first=before is None)
-        elif name is InputName.PRESENCE:
-            self._presence(is_active)
-        elif name is InputName.FIRE and is_active:
-            self._fire()
-        elif name is InputName.REX and is_active:
+        if name in (InputName.ARM_UP, InputName.ARM_DOWN, InputName.DOOR_OPEN):
+            self._drive.arm_moved()
+        elif name in (InputName.SAFETY, InputName.SAFETY_FAULT):
+            self._drive.safety_changed()
+        elif name is InputName.PRESENCE and not self._drive.is_pedestrian:
+            self._hear(Symbol.PRESENCE_ON if is_active else Symbol.PRESENCE_OFF)
+        elif name is InputName.FIRE:
+            self._fire(is_active)
+        elif not is_active:
+            return
+        elif name is InputName.REX:
             self._rex()
-        elif name is InputName.TAMPER and is_active:
-            self._record(self._event(EventKind.ALARM, Reason.TAMPER))
+        elif name is InputName.EMERGENCY_KEY:
+            self._hold_open(self._scribe.opened(EventKind.ALARM, Reason.EMERGENCY_MANUAL, note="key switch"))
+        elif name is InputName.CALL:
+            self._called()
+        elif name is InputName.TAMPER:
+            self._drive.record(self._scribe.event(EventKind.ALARM, Reason.TAMPER))
 
-    def _up_switch(self, is_up: bool, *, is_first: bool) -> None:
-        self._up_since_ns, self._is_up_told = (self._tick_ns if is_up else None), False
-        if is_up and self.phase is Phase.OPENING:
-            self._arm_answered()
-        elif is_up and self._opening is None and not is_first and not self._is_fire_latched:
-            self._record(self._event(EventKind.ALARM, Reason.FORCED_OPEN))
-        elif not is_up and self._is_pedestrian and self._opening is not None and self.phase is Phase.OPEN:
-            self._opening.has_passed = True
-            self._opening.moment("door_closed", self._tick_ns)
-            self._finish()
-
-    def _arm_is_down(self) -> None:
-        opening = self._opening
-        if opening is None or self.phase is Phase.OPENING:
-            return
-        opening.moment("arm_down", self._tick_ns)
-        self._finish()
-        self._look_at_next()
-
-    def _look_at_next(self) -> None:
-        """A car that was granted behind the last one gets its opening; one that drove up unread is read now."""
-        if self._next:
-            self._start(self._next.pop(0))
-        elif self.is_present and self._hold is None and not self._is_pedestrian:
-            self._effects.append(ReadPlate(self.lane.id))
-
-    def _safety(self, is_occupied: bool, *, is_first: bool) -> None:
-        opening = self._opening
-        if not is_occupied:
-            if self.phase is Phase.PASSING:
-                self._after_passage()
-            return
-        if opening is None:
-            if self.arm in ("up", "moving") and not is_first and not self._is_fire_latched:
-                self._record(self._event(EventKind.ALARM, Reason.WRONG_WAY))
-            return
-        if self.phase is Phase.CLOSING:
-            self._obstructed(opening)
-            return
-        if self.phase is Phase.OPENING:
-            opening.moment("safety_occupied_early", self._tick_ns)  # the arm has not answered; that is still awaited
-            return
-        self.phase, opening.phase_since_ns = Phase.PASSING, self._tick_ns
-        opening.moment("safety_occupied", self._tick_ns)
-
-    def _obstructed(self, opening: _Opening) -> None:
-        """Somebody is under an arm that was told to close: open again, and say who had no grant."""
-        reason = Reason.TAILGATE if opening.has_passed else Reason.OBSTRUCTED
-        alarm = self._event(EventKind.ALARM, reason, ref=opening.cause.event.id)
-        self._record(alarm)
-        opening.moment("reopened", self._tick_ns)
-        self.phase, opening.phase_since_ns = Phase.PASSING, self._tick_ns
-        self._effects.append(OpenBarrier(self.lane.id, self.lane.pulse_ms, alarm.id))
-
-    def _presence(self, is_present: bool) -> None:
-        if self._is_pedestrian:
-            return
-        if is_present:
-            if self.phase not in (Phase.OPENING, Phase.OPEN):
-                self._effects.append(ReadPlate(self.lane.id))
-        elif self._hold is not None:
-            self._end_hold("backed_off")
-            if self._opening is None:
-                self._show(Signal.IDLE, Reason.HOLD_ENDED)
-
-    def _fire(self) -> None:
+    def _fire(self, is_active: bool) -> None:
         """Fire opens, and holds open until a named person releases it (DOMAIN 1.6)."""
-        self._is_fire_latched = True
-        event = replace(self._event(EventKind.ALARM, Reason.EMERGENCY_INPUT), verdict=Verdict.GRANTED)
-        self._record(event)
-        self._effects.append(OpenBarrier(self.lane.id, self.lane.pulse_ms, event.id))
-        self._show(Signal.GRANTED, Reason.EMERGENCY_INPUT)
+        if not is_active:
+            self._hear(Symbol.FIRE_OFF)
+            return
+        self._drive.explain(self._scribe.opened(EventKind.ALARM, Reason.EMERGENCY_INPUT))
+        self._hear(Symbol.FIRE_ON)
+        self._keep(_FIRE)
+        self._drive.show(Signal.GRANTED, Reason.EMERGENCY_INPUT)
+
+    def _hold_open(self, event: AccessEvent) -> None:
+        """A person opens and holds open, until a named person releases it."""
+        self._call = None
+        self._drive.explain(event)
+        self._hear(Symbol.EMERGENCY)
+        self._keep(_FIRE if self.motion.is_fire else _MANUAL)
+        self._drive.show(Signal.GRANTED, Reason.EMERGENCY_MANUAL)
 
     def _rex(self) -> None:
         """The exit button always works."""
-        event = replace(
-            self._event(EventKind.ACCESS, Reason.BUTTON_EXIT), verdict=Verdict.GRANTED, direction=self.lane.direction
-        )
-        self._record(event)
-        self._grant(_Cause(event, self._tick_ns))
-        self._show(Signal.GRANTED, Reason.BUTTON_EXIT)
+        event = self._scribe.button()
+        self._drive.record(event)
+        self._hear(Symbol.URGENT, Cause(event, self._tick_ns))
+        self._drive.show(Signal.GRANTED, Reason.BUTTON_EXIT)
+
+    def _called(self) -> None:
+        if self._call is None:
+            event = self._scribe.event(EventKind.ALARM, Reason.EMERGENCY_CALL)
+            self._drive.record(event)
+            self._call = (event.id, self._tick_ns)
 
     # --- orders ---
 
     def _open_ordered(self, order: OpenOrdered) -> None:
-        held = self._hold
+        held, self._call = self._hold, None
+        if self._drive.is_refused(Symbol.ORDER):
+            event = self._scribe.command(order, Reason.COMMAND_REFUSED, self.held_attempt or "")
+            self._drive.record(event)
+            self._drive.answer(
+                order.command_id, "refused", "the cars that were let in first are still passing", event.id
+            )
+            return
         event = replace(
-            self._event(EventKind.COMMAND, order.reason, ref=held.event.id if held else ""),
+            self._scribe.command(order, order.reason, self.held_attempt or ""),
             verdict=Verdict.GRANTED,
             direction=self.lane.direction,
-            actor=order.actor,
-            note=order.note,
         )
-        self._record(event)
-        if held is not None:
-            self._end_hold("staff", actor=order.actor, note=order.note)
-        opening = self._opening
-        if opening is not None and self.phase is Phase.OPENING:
-            opening.waiting.append((order.command_id, event.id))
-        elif opening is not None and self.phase in (Phase.OPEN, Phase.PASSING):
-            self._ordered_again(opening, order.command_id, event.id)
-        else:
-            self._grant(_Cause(event, self._tick_ns, order.command_id))
-        self._show(Signal.GRANTED, order.reason)
-
-    def _ordered_again(self, opening: _Opening, command_id: str, event_id: str) -> None:
-        """An order while the lane is open: confirmed if the sensor still says up, else the arm is asked once more."""
-        opening.moment("ordered_again", self._tick_ns)
-        if self.arm == "up":
-            self._answer(command_id, "confirmed", "the arm was up already", event_id)
-            return
-        opening.waiting.append((command_id, event_id))
-        self.phase, opening.phase_since_ns = Phase.OPENING, self._tick_ns
-        self._effects.append(OpenBarrier(self.lane.id, self.lane.pulse_ms, event_id))
+        self._drive.record(event)
+        self._hear(Symbol.ORDER, Cause(event, self._tick_ns, held.who if held else Who(), order.command_id))
+        self._end_hold("staff", actor=order.actor, note=order.note)
+        self._drive.show(Signal.GRANTED, order.reason)
 
     def _refuse_ordered(self, order: RefuseOrdered) -> None:
-        if self._is_fire_latched and not self._inputs.get(InputName.FIRE, False):
-            event = replace(
-                self._event(EventKind.COMMAND, Reason.RECOVERED),
-                actor=order.actor,
-                note=order.note,
-                outcome="fire_released",
-            )
-            self._record(event)
-            self._is_fire_latched = False
-            self._close()
-            self._answer(order.command_id, "confirmed", "the fire hold is released", event.id)
-        elif self._hold is None:
-            self._answer(order.command_id, "refused", "no car is held at this lane", "")
-        else:
+        call, self._call = self._call, None
+        if self._hold is not None:
             ended = self._end_hold("staff", actor=order.actor, note=order.note, reason=Reason.GUARD_DENIED)
-            self._show(Signal.DENIED, Reason.GUARD_DENIED)
-            self._answer(order.command_id, "confirmed", "the car was refused", ended)
+            self._drive.show(Signal.DENIED, Reason.GUARD_DENIED)
+            self._drive.answer(order.command_id, "confirmed", "the car was refused", ended)
+        elif call is not None:
+            event = self._scribe.command(order, Reason.GUARD_DENIED, call[0])
+            self._drive.record(event)
+            self._drive.show(Signal.DENIED, Reason.GUARD_DENIED)
+            self._drive.answer(order.command_id, "confirmed", "the call was refused", event.id)
+        else:
+            self._drive.answer(order.command_id, "refused", "no car is held at this lane", "")
+
+    def _emergency_ordered(self, order: EmergencyOrdered) -> None:
+        if order.is_release:
+            self._release(order)
+            return
+        event = replace(
+            self._scribe.command(order, Reason.EMERGENCY_MANUAL, self.held_attempt or ""),
+            verdict=Verdict.GRANTED,
+            direction=self.lane.direction,
+        )
+        cause = Cause(event, self._tick_ns, command_id=order.command_id)
+        self._drive.await_arm(cause, self.lane.arm_up_timeout_s)
+        self._hold_open(event)
+        if self.arm == "up":
+            self._drive.confirm()
+
+    def _release(self, order: EmergencyOrdered) -> None:
+        """A named person ends the hold; not while what caused it lasts."""
+        if self._drive.inputs.get(InputName.FIRE):
+            self._drive.answer(order.command_id, "refused", "the fire input is still active", "")
+        elif self._drive.inputs.get(InputName.EMERGENCY_KEY):
+            self._drive.answer(order.command_id, "refused", "the key switch is still turned", "")
+        elif not (self.motion.is_fire or self.motion.is_emergency):
+            self._drive.answer(order.command_id, "refused", "no emergency holds this lane open", "")
+        else:
+            event = self._scribe.command(order, Reason.EMERGENCY_RELEASED, "")
+            self._drive.record(event)
+            self._hear(Symbol.RELEASED)
+            self._keep("")
+            self._drive.answer(order.command_id, "confirmed", "the emergency is released", event.id)
+
+    # --- holds ---
+
+    def _hear(self, symbol: Symbol, cause: Cause | None = None) -> None:
+        self._heed(self._drive.hear(symbol, cause))
+
+    def _heed(self, done: Step) -> None:
+        """What a step means for the car that is held."""
+        hold = self._hold
+        if hold is not None and Do.END_HOLD in done.actions:
+            self._end_hold("backed_off")
+            if self._drive.opening is None:
+                self._drive.show(Signal.IDLE, Reason.HOLD_ENDED)
+        elif hold is not None and hold.is_for_queue and Do.NEXT in done.actions:
+            self._drive.effects.append(ReadPlate(self.lane.id))
 
     def _end_hold(self, outcome: str, *, actor: str = "", note: str = "", reason: Reason = Reason.HOLD_ENDED) -> str:
+        """Record how the hold ended, if there is one; returns that event's id."""
         hold, self._hold = self._hold, None
         if hold is None:
             return ""
-        event = replace(
-            self._event(EventKind.HOLD_END, reason, ref=hold.event.id), outcome=outcome, actor=actor, note=note
-        )
-        self._record(event)
+        event = self._scribe.event(EventKind.HOLD_END, reason, ref=hold.event.id, note=note)
+        self._drive.record(replace(event, outcome=outcome, actor=actor))
+        if self.motion.is_held:
+            self._drive.hear(Symbol.HOLD_ENDED)
         return event.id
 
     # --- time ---
 
-    def _ticked(self) -> None:
-        if self._opening is not None:
-            self._opening_ticked(self._opening)
+    def _ticked(self, tick: Ticked, view: WhitelistView, context: LaneContext) -> None:
+        policy = view.policies.get(self.lane.id)
+        self._look_at_hours(tick, view, context)
+        done = self._drive.ticked()
+        if done is not None:
+            self._heed(done)
         if self._hold is not None:
             self._hold_ticked(self._hold)
-        is_long_up = self._up_since_ns is not None and self._since_s(self._up_since_ns) >= self.lane.held_open_after_s
-        if is_long_up and not self._is_up_told and not self._is_fire_latched:
-            self._is_up_told = True
-            self._record(self._event(EventKind.ALARM, Reason.HELD_OPEN))
+        if self._call is not None and (policy is None or policy.is_fire_lane):
+            self._call_ticked(*self._call)
 
-    def _opening_ticked(self, opening: _Opening) -> None:
-        waited_s = self._since_s(opening.phase_since_ns)
-        if self.phase is Phase.OPENING and waited_s >= self.lane.arm_up_timeout_s:
-            self._no_answer(opening)
-        elif self.phase is Phase.OPEN and waited_s >= self.lane.passage_timeout_s * opening.cause.passage_factor:
-            if self._is_pedestrian:
-                opening.phase_since_ns = self._tick_ns  # a door held open is the HELD_OPEN timer's business
-            else:
-                opening.moment("nobody_passed", self._tick_ns)
-                self._close()
-        elif self.phase is Phase.CLOSING and waited_s >= CLOSE_AGAIN_AFTER_S:
-            if not opening.is_told and not self._is_fire_latched:
-                opening.is_told = True
-                self._record(self._event(EventKind.ALARM, Reason.BAR_STUCK, ref=opening.cause.event.id))
-            self._close()
+    def _look_at_hours(self, tick: Ticked, view: WhitelistView, context: LaneContext) -> None:
+        """The office's mode and hours: the lane stands open from now on, or no longer."""
+        before = self._hours.why
+        why = self._hours.look(view, self.lane.id, tick.at, context.clock, self._watch)
+        if why == before:
+            return
+        if before:
+            self._drive.record(self._scribe.event(EventKind.SYSTEM, Reason.MODE_ENDED, note=before))
+        if why:
+            self._drive.explain(self._scribe.event(EventKind.SYSTEM, Reason.MODE_BEGAN, note=why))
+            self._hear(Symbol.MODE_OPEN)
+            self._drive.show(Signal.GRANTED, Reason.MODE_HOLD_OPEN if why == HELD_OPEN else Reason.SCHEDULE_OPEN)
+        else:
+            self._hear(Symbol.MODE_END)
+            self._drive.show(Signal.IDLE, Reason.MODE_ENDED)
 
-    def _no_answer(self, opening: _Opening) -> None:
-        """OPEN was given and the sensor is silent: on foot nobody pulled the door; an arm that stays down is broken."""
-        if not self._is_pedestrian:
-            self._record(self._event(EventKind.ALARM, Reason.RELAY_NO_EFFECT, ref=opening.cause.event.id))
-        self._finish(is_moved=False)
-        self._look_at_next()
-
-    def _hold_ticked(self, hold: _Hold) -> None:
-        waited_s = self._since_s(hold.since_ns)
-        if not hold.is_retried and hold.event.reason in _UNREAD and waited_s >= RETRY_AFTER_S:
+    def _hold_ticked(self, hold: Hold) -> None:
+        waited_s = (self._tick_ns - hold.since_ns) / _S
+        if not hold.is_retried and hold.event.reason in UNREAD and waited_s >= RETRY_AFTER_S:
             hold.is_retried = True
-            self._effects.append(ReadPlate(self.lane.id))
-        if waited_s >= self.lane.hold_timeout_s:
+            self._drive.effects.append(ReadPlate(self.lane.id))
+        is_pair = hold.event.reason is Reason.TWO_PERSON
+        if waited_s >= (SECOND_PERSON_S if is_pair else self.lane.hold_timeout_s):
             self._end_hold("timeout")
-            self._show(Signal.IDLE, Reason.HOLD_ENDED)
+            self._drive.show(Signal.IDLE, Reason.HOLD_ENDED)
+
+    def _call_ticked(self, call: str, since_ns: int) -> None:
+        """Nobody answers: a fire lane opens (DOMAIN 1.6)."""
+        if (self._tick_ns - since_ns) / _S < CALL_AFTER_S:
+            return
+        self._call = None
+        note = f"nobody answered within {CALL_AFTER_S:.0f} s: opened"
+        event = self._scribe.opened(EventKind.ALARM, Reason.EMERGENCY_CALL, ref=call, note=note)
+        self._drive.record(event)
+        self._hear(Symbol.URGENT, Cause(event, self._tick_ns, self._hold.who if self._hold else Who()))
+        self._end_hold("call")
+        self._drive.show(Signal.GRANTED, Reason.EMERGENCY_MANUAL)
 
     # --- small ones ---
 
     @property
-    def _is_pedestrian(self) -> bool:
-        return self.lane.kind is LaneKind.PEDESTRIAN
+    def _is_full(self) -> bool:
+        return len(self._drive.queue) >= QUEUE_MAX
 
-    def _since_s(self, tick_ns: int) -> float:
-        return (self._tick_ns - tick_ns) / _S
+    def _keep(self, value: str) -> None:
+        if value != self._kept:
+            self._kept = value
+            self._drive.effects.append(Keep(self._keep_name, value))
 
-    def _record(self, event: AccessEvent) -> None:
-        self._effects.append(Record(event))
 
-    def _show(self, signal: Signal, reason: Reason) -> None:
-        self._effects.append(Indicate(self.lane.id, signal, reason))
-
-    def _answer(self, command_id: str, state: str, words: str, event_id: str) -> None:
-        self._effects.append(CommandAnswered(command_id, state, words, event_id))
-
-    def _event(self, kind: EventKind, reason: Reason, *, ref: str = "") -> AccessEvent:
-        if self._at is None:  # `on` sets it first
-            raise AssertionError("an event before any time was known")
-        return AccessEvent(
-            id=self._new_id(),
-            kind=kind,
-            gate=self._gate,
-            lane=self.lane.id,
-            at=self._at,
-            boot_id=self._boot_id,
-            mono_ns=self._tick_ns,
-            clock=self._context.clock,
-            reason=reason,
-            revision=self._view.revision if self._view else ("", 0),
-            is_offline=self._context.is_offline,
-            ref=ref,
-        )
+def _queue_is_full(decision: Decision) -> Decision:
+    """A granted car that must wait until the cars before it are through; it is read again then."""
+    rule = RuleStep("queue", f"{QUEUE_MAX} / {QUEUE_MAX}", "fail")
+    return replace(decision, verdict=Verdict.HELD, reason=Reason.WAIT_GUARD, trace=(*decision.trace, rule))

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from gatectl.core.model import AccessEvent, Attempt, CredentialKey, CredentialKind, Direction, InputName, LaneId
+from gatectl.core.model import AccessEvent, Attempt, CredentialKey, Direction, InputName, LaneId
 from gatectl.core.reasons import Reason
 
 # --- heard ---
@@ -146,14 +146,16 @@ class Crossed:
     event_id: str
     """The passage event."""
     credential: CredentialKey | None
-    kind: CredentialKind | None
     subject: str
     household: str
+    is_vehicle: bool
     direction: Direction
     area_from: str
     area_to: str
     max_stay_s: int
     """Expected to leave within; 0 = no limit."""
+    uses_key: str
+    """The credential or pass nonce of which this was an entry; "" = none is counted."""
     at: datetime
 
 

@@ -492,6 +492,20 @@ class LaneMoment:
 
 
 @dataclass(frozen=True, slots=True)
+class Crossing:
+    """What a completed passage counts for, as its gate counted it: the rest of the site counts the same."""
+
+    subject: str = ""
+    """`Decision.subject`; "" = nobody known."""
+    area_from: str = ""
+    area_to: str = ""
+    is_vehicle: bool = False
+    max_stay_s: int = 0
+    uses_key: str = ""
+    """`Decision.uses_key` at an entry; "" at an exit."""
+
+
+@dataclass(frozen=True, slots=True)
 class AccessEvent:
     """One immutable record, made at the gate. `(gate, epoch, seq)` is given to it by the store."""
 
@@ -522,6 +536,8 @@ class AccessEvent:
     ref: str = ""
     link_policy: str = ""
     """The policy in force while the link was down, where a rule needed the link."""
+    crossing: Crossing | None = None
+    """On the passage event of somebody who went through."""
 
 
 class Grants(Protocol):

@@ -61,6 +61,15 @@ def overdue(occupancy: Occupancy, now_s: int) -> tuple[str, ...]:
     )
 
 
+def cars_of(inside: Mapping[str, Inside]) -> dict[str, frozenset[str]]:
+    """By household, the cars among these."""
+    cars: dict[str, frozenset[str]] = {}
+    for subject, where in inside.items():
+        if where.is_vehicle and where.household:
+            cars[where.household] = cars.get(where.household, frozenset()) | {subject}
+    return cars
+
+
 def _count(vehicles: dict[str, int], area: str, change: int) -> None:
     if area:
         vehicles[area] = max(0, vehicles.get(area, 0) + change)

@@ -6,13 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from gatectl.core.cards import em4100_key, wiegand_key
+from gatectl.core.cards import WiegandFormat, em4100_key, wiegand_key
 from gatectl.core.lane_io import Signal
 from gatectl.core.model import CredentialKey, InputName, LaneId
 from gatectl.core.reasons import Reason
-from gatectl.drivers.ports import CardPresented, Clock, InputSeen, RelayCounted
+from gatectl.drivers.ports import CardPresented, Clock, CodeTyped, InputSeen, RelayCounted
 from gatectl.drivers.serial_port import SerialDevice, SerialLine
-from gatectl.drivers.taps import TapFilter
+from gatectl.drivers.taps import Keypad, TapFilter
 from gatectl.errors import LinkError
 from gatectl.logs import get_logger
 from gatectl.wire.bridge import Link, LinkState
@@ -22,6 +22,7 @@ from gatectl.wire.bridge_ids import (
     BridgeMessage,
     CardRead,
     Fault,
+    FaultCode,
     Input,
     InputEdge,
     InputSnapshot,
@@ -35,7 +36,7 @@ from gatectl.wire.bridge_ids import (
     Welcome,
 )
 
-CardFormat = Literal["em4100", "w26", "w34"]
+CardFormat = Literal["em4100"] | WiegandFormat
 _EM4100_BITS = 40
 _READ_TIMEOUT_S = 0.04
 _FIRST_ANSWER_NS = 2_000_000_000
@@ -90,6 +91,7 @@ class McuBridge(SerialDevice):
         self.counters |= {
             "cards": 0,
             "bad_cards": 0,
+            "codes": 0,
             "keys_ignored": 0,
             "pulses_refused": 0,
             "bad_frames": 0,
@@ -98,6 +100,7 @@ class McuBridge(SerialDevice):
         self._lanes = {lane.channel: lane for lane in lanes}
         self._channels = {lane.id: lane.channel for lane in lanes}
         self._readers = {reader.channel: (reader, TapFilter(reader.repeat_s)) for reader in readers}
+        self._keypads = {reader.channel: Keypad() for reader in readers}
         self._link = Link(first_session)
         self._lock = threading.Lock()
         self._faults: set[tuple[int, int]] = set()
@@ -210,7 +213,7 @@ class McuBridge(SerialDevice):
         elif isinstance(message, Fault):
             self._fault(message)
         elif isinstance(message, KeyPressed):
-            self.counters["keys_ignored"] += 1
+            self._key(message, tick_ns)
 
     def _card(self, read: CardRead, tick_ns: int) -> None:
         if read.reader not in self._readers or read.bits > 8 * len(read.data):
@@ -228,6 +231,16 @@ class McuBridge(SerialDevice):
         if taps.is_new(key, tick_ns):
             self.counters["cards"] += 1
             self._out(CardPresented(reader.name, key, tick_ns))
+
+    def _key(self, pressed: KeyPressed, tick_ns: int) -> None:
+        keypad = self._keypads.get(pressed.reader)
+        if keypad is None:
+            self.counters["keys_ignored"] += 1
+            return
+        digits = keypad.press(chr(pressed.key), tick_ns)
+        if digits is not None:
+            self.counters["codes"] += 1
+            self._out(CodeTyped(self._readers[pressed.reader][0].name, digits, tick_ns))
 
     def _input(self, channel: int, number: Input, is_active: bool, tick_ns: int) -> None:
         lane = self._lanes.get(channel)
@@ -248,6 +261,9 @@ class McuBridge(SerialDevice):
     def _fault(self, fault: Fault) -> None:
         where = (fault.channel, int(fault.code))
         words = f"channel {fault.channel}: {fault.code.name.lower().replace('_', ' ')}"
+        lane = self._lanes.get(fault.channel)
+        if fault.code is FaultCode.SAFETY_LOOP_BROKEN and lane is not None:
+            self._out(InputSeen(lane.id, InputName.SAFETY_FAULT, fault.is_active, self._clock.tick_ns()))
         if fault.is_active:
             self._faults.add(where)
             self._say(False, words, is_news=True)

@@ -1,7 +1,7 @@
 """What the edge asks of hardware. One Protocol a device; units, limits, what blocks and what is raised."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -25,6 +25,24 @@ class CardPresented:
 
     reader: str
     key: CredentialKey
+    tick_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class CodeTyped:
+    """Digits were entered on a keypad, or shown to a scanner. They are secrets: never logged."""
+
+    reader: str
+    digits: str = field(repr=False)
+    tick_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class PassShown:
+    """A scanner read a text that may be a visitor pass."""
+
+    reader: str
+    text: str
     tick_ns: int
 
 
@@ -57,7 +75,7 @@ class RelayCounted:
     tick_ns: int
 
 
-DeviceEvent = CardPresented | InputSeen | DeviceState | RelayCounted
+DeviceEvent = CardPresented | CodeTyped | PassShown | InputSeen | DeviceState | RelayCounted
 Sink = Callable[[DeviceEvent], None]
 """Takes one event from a driver's thread. Must not block for long and must not raise."""
 

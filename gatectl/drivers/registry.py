@@ -9,6 +9,7 @@ from gatectl.drivers.gpio_barrier import GpioBarrier
 from gatectl.drivers.indicator import LaneIndicator
 from gatectl.drivers.mcu_bridge import BridgeLane, BridgeReader, McuBridge
 from gatectl.drivers.ports import Barrier, Clock, Device, Indicator
+from gatectl.drivers.qr_serial import QrSerial
 from gatectl.drivers.rfid_serial import RfidSerial
 from gatectl.errors import ConfigError
 from gatectl.settings import DeviceSettings, EdgeSettings
@@ -34,11 +35,12 @@ def build_devices(settings: EdgeSettings, clock: Clock) -> DeviceSet:
             "\n".join(f"readers.{x.name}.device: {x.device!r} is on GPIO and has no readers" for x in wrong)
         )
     readers = [RfidSerial(x.name, x.port, x.repeat_s, clock) for x in settings.readers if x.driver == "rfid_serial"]
+    scanners = [QrSerial(x.name, x.port, x.repeat_s, clock) for x in settings.readers if x.driver == "qr_serial"]
     barriers: dict[LaneId, Barrier] = {}
     for lane in settings.lanes:
         barriers[LaneId(lane.id)] = bridges[lane.barrier] if lane.barrier in bridges else pins[lane.barrier]
     lamps = {LaneId(lane.id): bridges[lane.barrier] for lane in settings.lanes if lane.barrier in bridges}
-    return DeviceSet((*bridges.values(), *pins.values(), *readers), barriers, LaneIndicator(lamps))
+    return DeviceSet((*bridges.values(), *pins.values(), *readers, *scanners), barriers, LaneIndicator(lamps))
 
 
 def _bridge(settings: EdgeSettings, found: DeviceSettings, clock: Clock) -> McuBridge:

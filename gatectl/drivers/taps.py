@@ -1,5 +1,6 @@
-"""Readers repeat a card while it lies in the field; people tap once."""
+"""What people do at a reader: a card that lies in the field is one tap; digits end with #."""
 
+from gatectl.core.codes import MAX_DIGITS
 from gatectl.core.model import CredentialKey
 
 
@@ -18,3 +19,27 @@ class TapFilter:
         is_repeat = last is not None and last[0] == key and tick_ns - last[1] < self._repeat_ns
         self.repeats += is_repeat
         return not is_repeat
+
+
+class Keypad:
+    """Collects one keypad's keys: `#` enters, `*` clears; a pause, or more digits than any code has, clears too."""
+
+    PAUSE_NS = 10_000_000_000
+
+    def __init__(self) -> None:
+        self._digits = ""
+        self._last_ns = 0
+
+    def press(self, key: str, tick_ns: int) -> str | None:
+        """The digits that were entered with this key; None while they are being typed, or for an empty entry."""
+        if tick_ns - self._last_ns > self.PAUSE_NS:
+            self._digits = ""
+        self._last_ns = tick_ns
+        if key == "#":
+            entered, self._digits = self._digits, ""
+            return entered or None
+        if key == "*" or key not in "0123456789" or len(self._digits) == MAX_DIGITS:
+            self._digits = ""
+        else:
+            self._digits += key
+        return None

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from gatectl.core.lane_io import OpenOrdered, RefuseOrdered
+from gatectl.core.lane_io import EmergencyOrdered, OpenOrdered, RefuseOrdered
 from gatectl.core.model import ClockTrust, GateId, LaneId
 from gatectl.core.reasons import Reason
 from gatectl.edge.clock import SystemClock
@@ -97,10 +97,13 @@ class CommandJudge:
             return f"expired at {command.expires.isoformat()}"
         return ""
 
-    def _order(self, command: Command) -> OpenOrdered | RefuseOrdered:
+    def _order(self, command: Command) -> OpenOrdered | RefuseOrdered | EmergencyOrdered:
         at, tick_ns = self._clock.now(), self._clock.tick_ns()
         if command.action == "refuse":
             return RefuseOrdered(command.id, command.issuer, command.note, at, tick_ns)
+        if command.action != "open":
+            is_release = command.action == "emergency_release"
+            return EmergencyOrdered(command.id, command.issuer, is_release, command.note, at, tick_ns)
         reason = Reason.__members__.get(command.reason, Reason.REMOTE_OPEN)
         note = command.note
         if command.reason not in Reason.__members__:

@@ -3,10 +3,11 @@
 import queue
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import monotonic_ns
 
-from gatectl.core.lane import LaneContext, LaneMachine
+from gatectl.core.codes import code_key, is_code
+from gatectl.core.lane import LaneMachine
 from gatectl.core.lane_io import (
     AttemptMade,
     CloseBarrier,
@@ -14,31 +15,49 @@ from gatectl.core.lane_io import (
     Effect,
     Indicate,
     InputChanged,
+    Keep,
     LaneEvent,
     OpenBarrier,
     ReadPlate,
     Record,
     Ticked,
 )
-from gatectl.core.model import AccessEvent, Attempt, EventKind, Lane, LaneId, WhitelistView
+from gatectl.core.lane_records import LaneContext
+from gatectl.core.model import (
+    AccessEvent,
+    Attempt,
+    ClockTrust,
+    CredentialKey,
+    EventKind,
+    Lane,
+    LaneId,
+    PassClaim,
+    SiteId,
+    WhitelistView,
+)
 from gatectl.core.reasons import Reason
+from gatectl.core.schedule import epoch_s
 from gatectl.drivers.ports import (
     Barrier,
     CardPresented,
     Clock,
+    CodeTyped,
     DeviceState,
     Indicator,
     InputSeen,
+    PassShown,
     RelayCounted,
 )
 from gatectl.edge.events import EventMaker
-from gatectl.edge.inbox import InboxItem, LaneOrder, PlateArrived
+from gatectl.edge.inbox import InboxItem, InsideHeard, LaneOrder, PassagesHeard, PlateArrived
 from gatectl.edge.latency import Latencies
+from gatectl.edge.presence import PREFIXES, Presence
 from gatectl.edge.relays import RelayWatch
 from gatectl.edge.store import EventStore, Pending
-from gatectl.errors import LinkError
+from gatectl.errors import LinkError, PayloadError
 from gatectl.logs import get_logger
 from gatectl.wire.messages import LaneBeat
+from gatectl.wire.passes import read_pass
 
 RECORD_DEADLINE_S = 0.150
 """An opening waits this long for its record; a stalled SD card must not strand a car."""
@@ -47,6 +66,12 @@ KEEP_ALIVE_NS = 250_000_000
 INBOX_SIZE = 2000
 _MAX_WAIT_S = 0.05
 _LINK_ALARM_EACH_NS = 60_000_000_000
+_OVERDUE_EACH_NS = 10_000_000_000
+_LATCH = "lane:"
+"""What a lane machine keeps over a restart stands under this name in the store."""
+
+NO_PASS = PassClaim("", SiteId(""), (), 0, 0, 0)
+"""What a scanner showed is no pass of ours: judged, refused and recorded like a forged one."""
 
 _log = get_logger(__name__)
 
@@ -78,9 +103,15 @@ class Controller:
         self.view = view
         """The whitelist decided on; `sync` swaps this one reference."""
         self.is_offline: Callable[[], bool] = lambda: True
+        self.is_link_up: Callable[[], bool] = lambda: True
+        """Whether the passages of the site's other gates arrive."""
         self.floor_s: Callable[[], int] = lambda: 0
         self._lanes = {lane.id: lane for lane in lanes}
-        self._machines = {lane.id: LaneMachine(lane, maker.gate, maker.boot_id, maker.new_id) for lane in lanes}
+        kept = {name[len(_LATCH) :]: value for name, value in store.metas((_LATCH,)).items()}
+        self._machines = {lane.id: LaneMachine(lane, maker.gate, maker.boot_id, maker.new_id, kept) for lane in lanes}
+        self._presence = Presence()
+        self._presence.restore(store.metas(PREFIXES), epoch_s(clock.now()))
+        self._next_overdue_ns = 0
         self._reader_lanes = reader_lanes
         self._device_kinds = device_kinds
         self._hands = hands
@@ -106,6 +137,7 @@ class Controller:
             "openings_failed": 0,
             "unexplained_openings": 0,
             "cards_unplaced": 0,
+            "passes_unread": 0,
         }
         self._overflow_told = 0
         self._beats: tuple[LaneBeat, ...] = self._make_beats()
@@ -188,6 +220,9 @@ class Controller:
         at = self._clock.now()
         for lane in self._machines:
             self._on(lane, Ticked(at, now_ns))
+        if now_ns >= self._next_overdue_ns:
+            self._next_overdue_ns = now_ns + _OVERDUE_EACH_NS
+            self._tell_overdue(epoch_s(at))
         self._beats = self._make_beats()
         self._pendings = {name: item for name, item in self._pendings.items() if not item.is_done()}
         overflow = self.counters["inbox_overflow"]
@@ -195,6 +230,20 @@ class Controller:
             note = f"{overflow - self._overflow_told} events did not fit in the controller's inbox"
             self._overflow_told = overflow
             self.record(self._maker.alarm(Reason.OUTBOX_FULL, note))
+
+    def _tell_overdue(self, now_s: int) -> None:
+        """Couriers and visitors who should have left; not on a clock that may be hours off."""
+        if self._clock.trust() is ClockTrust.UNTRUSTED:
+            return
+        for subject, where in self._presence.newly_overdue(now_s):
+            minutes = (now_s - where.since_s) // 60
+            note = f"in {where.area} for {minutes} min, {where.max_stay_s // 60} min were agreed"
+            event = replace(self._maker.alarm(Reason.OVERSTAY, note), subject=subject, household=where.household)
+            self.record(event)
+
+    def _keep(self, changes: Mapping[str, str]) -> None:
+        if changes:
+            self._store.set_metas(changes)
 
     def step(self, item: InboxItem) -> None:
         """Carry out one inbox item, effects and all."""
@@ -205,8 +254,14 @@ class Controller:
                 self._on(item.lane, InputChanged(item.input, item.is_active, self._clock.now(), item.tick_ns))
         elif isinstance(item, PlateArrived):
             self._plate(item)
+        elif isinstance(item, CodeTyped | PassShown):
+            self._code_or_pass(item)
         elif isinstance(item, LaneOrder):
             self._on(item.lane, item.order)
+        elif isinstance(item, PassagesHeard):
+            self._keep(self._presence.heard(item.news, self._maker.gate))
+        elif isinstance(item, InsideHeard):
+            self._keep(self._presence.replace(item.count))
         elif isinstance(item, RelayCounted):
             self._relay_counted(item)
         else:
@@ -214,20 +269,39 @@ class Controller:
         self._beats = self._make_beats()
 
     def _card(self, card: CardPresented) -> None:
-        lane = self._reader_lanes.get(card.reader)
+        self._shown(card.reader, card.tick_ns, key=card.key)
+
+    def _code_or_pass(self, shown: CodeTyped | PassShown) -> None:
+        """Digits are known by their salted hash from here on; a text that is no pass is an unknown code."""
+        if isinstance(shown, CodeTyped):
+            if is_code(shown.digits):
+                self._shown(shown.reader, shown.tick_ns, key=code_key(self.view.code_salt, shown.digits))
+            return
+        try:
+            claim = read_pass(shown.text, self.view.issuers)
+        except PayloadError:
+            self.counters["passes_unread"] += 1
+            claim = NO_PASS
+        self._shown(shown.reader, shown.tick_ns, claim=claim)
+
+    def _shown(
+        self, reader: str, tick_ns: int, *, key: CredentialKey | None = None, claim: PassClaim | None = None
+    ) -> None:
+        lane = self._reader_lanes.get(reader)
         if lane is None:
             self.counters["cards_unplaced"] += 1
-            _log.warning("card.reader_unknown", reader=card.reader)
+            _log.warning("card.reader_unknown", reader=reader)
             return
         attempt = Attempt(
             id=self._maker.new_id(),
             lane=lane,
             direction=self._lanes[lane].direction,
             at=self._clock.now(),
-            reader=card.reader,
-            key=card.key,
+            reader=reader,
+            key=key,
+            claim=claim,
         )
-        self._on(lane, AttemptMade(attempt, card.tick_ns), (self.tap_to_relay, card.tick_ns))
+        self._on(lane, AttemptMade(attempt, tick_ns), (self.tap_to_relay, tick_ns))
 
     def _plate(self, read: PlateArrived) -> None:
         if read.lane not in self._machines:
@@ -245,12 +319,29 @@ class Controller:
 
     def _on(self, lane: LaneId, event: LaneEvent, since: tuple[Latencies, int] | None = None) -> None:
         machine = self._machines[lane]
+        others = [other for other in self._machines.values() if other is not machine]
         context = LaneContext(
             clock=self._clock.trust(),
             clock_floor_s=max(self.floor_s(), self.view.issued_s),
             is_offline=self.is_offline(),
+            occupancy=self._presence.occupancy,
+            pending=tuple(pending for other in others for pending in other.pending),
+            is_link_up=self.is_link_up(),
+            is_interlocked=self._is_interlocked(lane),
         )
         self._carry_out(machine.on(event, self.view, context), since)
+
+    def _is_interlocked(self, lane: LaneId) -> bool:
+        """Another lane of the same interlock stands open."""
+        policies = self.view.policies
+        mine = policies.get(lane)
+        if mine is None or not mine.interlock:
+            return False
+        return any(
+            machine.stands_open
+            for other, machine in self._machines.items()
+            if other != lane and (policy := policies.get(other)) is not None and policy.interlock == mine.interlock
+        )
 
     def _carry_out(self, effects: tuple[Effect, ...], since: tuple[Latencies, int] | None) -> None:
         opening = {effect.cause: effect.lane for effect in effects if isinstance(effect, OpenBarrier)}
@@ -267,6 +358,8 @@ class Controller:
                 self._hands.read_plate(effect.lane)
             elif isinstance(effect, CommandAnswered):
                 self._hands.answer(effect)
+            elif isinstance(effect, Keep):
+                self._store.set_meta(f"{_LATCH}{effect.name}", effect.value)
 
     def _record(self, event: AccessEvent, opens: LaneId | None) -> None:
         """Submit; the relay count that the opening will lead to travels in the same transaction."""
@@ -274,6 +367,7 @@ class Controller:
         expected = self._relays.expected(opens) if opens is not None else None
         if expected is not None:
             meta[f"relay:{opens}"] = str(expected + 1)
+        meta |= self._presence.took_place(event)
         self._pendings[event.id] = self._store.submit(event, meta)
         if event.verdict is not None:
             _log.info(

@@ -23,6 +23,7 @@ from gatectl.edge.events import EventMaker
 from gatectl.edge.health import LOW_DISK_BYTES, Beat, Health, free_bytes
 from gatectl.edge.ids import boot_id, new_id
 from gatectl.edge.keys import site_keys
+from gatectl.edge.lanes import lane_of
 from gatectl.edge.lpr_parent import LprParent
 from gatectl.edge.replica_store import ReplicaStore
 from gatectl.edge.shelf import PictureShelf
@@ -40,22 +41,6 @@ _STORE_WAIT_S = 2.0
 _BARRIER_WAIT_S = 3.0
 
 _log = get_logger(__name__)
-
-
-def lane_of(settings: EdgeSettings, lane_id: str) -> Lane:
-    """The core's lane for one of the settings' lanes."""
-    found = next(lane for lane in settings.lanes if lane.id == lane_id)
-    return Lane(
-        id=LaneId(found.id),
-        kind=found.kind,
-        direction=found.direction,
-        require_presence=found.require_presence,
-        pulse_ms=found.pulse_ms,
-        arm_up_timeout_s=found.arm_up_timeout_s,
-        passage_timeout_s=found.passage_timeout_s,
-        hold_timeout_s=found.hold_timeout_s,
-        held_open_after_s=found.held_open_after_s,
-    )
 
 
 def lock_data_dir(data_dir: Path) -> IO[str] | None:
@@ -143,6 +128,7 @@ class Daemon:
     def _wire(self) -> None:
         """Join the parts that know each other only by a function."""
         self.controller.is_offline = self.uplink.is_offline
+        self.controller.is_link_up = self.uplink.is_link_up
         self.controller.floor_s = self.clock.floor_s
         self.uplink.list_client = self.sync
         self.uplink.place_order = self.controller.put

@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 
-from gatectl.core.lane_io import OpenOrdered, RefuseOrdered
+from gatectl.core.lane_io import EmergencyOrdered, OpenOrdered, RefuseOrdered
 from gatectl.core.model import LaneId, PlateRead
 from gatectl.drivers.ports import DeviceEvent
+from gatectl.wire.messages import InsideList, Passages
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +23,21 @@ class LaneOrder:
     """A verified command for one lane."""
 
     lane: LaneId
-    order: OpenOrdered | RefuseOrdered
+    order: OpenOrdered | RefuseOrdered | EmergencyOrdered
 
 
-InboxItem = DeviceEvent | PlateArrived | LaneOrder
+@dataclass(frozen=True, slots=True)
+class PassagesHeard:
+    """Central told what the site's gates saw."""
+
+    news: Passages
+
+
+@dataclass(frozen=True, slots=True)
+class InsideHeard:
+    """Central told who is inside."""
+
+    count: InsideList
+
+
+InboxItem = DeviceEvent | PlateArrived | LaneOrder | PassagesHeard | InsideHeard

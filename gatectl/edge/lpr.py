@@ -102,7 +102,7 @@ class Eye:
                 best = best or (taken.frame, None)
                 continue
             plate, last_ns = candidates[0], taken.tick_ns
-            vote.add(FrameRead(plate.text, plate.probs, plate.colour))
+            vote.add(FrameRead(plate.text, plate.probs, plate.colour, plate.chars))
             if plate.confidence > best_probability:
                 best, best_probability = (taken.frame, plate), plate.confidence
             read = vote.result()

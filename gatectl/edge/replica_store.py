@@ -54,6 +54,11 @@ class ReplicaStore:
             self.is_read_only = True
             self._engine = sqlite.open_engine(self._path, is_read_only=True)
 
+    def open_read_only(self) -> None:
+        """Look into the file beside the daemon that owns it. The reads raise StoreError when it cannot be read."""
+        self.is_read_only = True
+        self._engine = sqlite.open_engine(self._path, is_read_only=True, has_writer=True)
+
     def close(self) -> None:
         """Close the file. Safe to call twice."""
         if self._engine is not None:

@@ -14,13 +14,15 @@ from gatectl.errors import StoreError
 _BUSY_S = 5.0
 
 
-def open_engine(path: Path, *, is_read_only: bool = False) -> Engine:
+def open_engine(path: Path, *, is_read_only: bool = False, has_writer: bool = False) -> Engine:
     """An engine on one file; connections may pass between threads, one at a time.
+
+    Read-only: a disk that takes no writes (no WAL can be shared there), or a look beside the daemon that writes.
 
     WAL + FULL is the pair that lost no acknowledged commit in power-cut runs; WAL + NORMAL and DELETE + FULL did.
     """
     mode = "ro" if is_read_only else "rwc"
-    immutable = "&immutable=1" if is_read_only else ""
+    immutable = "&immutable=1" if is_read_only and not has_writer else ""
     uri = f"{path.absolute().as_uri()}?mode={mode}{immutable}"
 
     def connect() -> sqlite3.Connection:

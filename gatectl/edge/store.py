@@ -169,6 +169,15 @@ class EventStore:
         """Keep a small value."""
         self.write(lambda connection: _put_meta(connection, {key: value}))
 
+    def set_metas(self, values: Mapping[str, str]) -> None:
+        """Keep small values, all or none of them; "" forgets one."""
+        kept = dict(values)
+        self.write(lambda connection: _put_meta(connection, kept))
+
+    def metas(self, prefixes: tuple[str, ...]) -> dict[str, str]:
+        """The values under names that begin so, as they stood when the database was opened."""
+        return {key: value for key, value in self._meta.items() if key.startswith(prefixes)}
+
     def meta(self, key: str) -> str | None:
         """A value as it stood when the database was opened."""
         return self._meta.get(key)
@@ -423,8 +432,11 @@ def _acknowledged_before(cutoff_s: int) -> Delete:
 
 
 def _put_meta(connection: Connection, values: Mapping[str, str]) -> None:
-    if values:
-        rows = [{"key": key, "value": value} for key, value in values.items()]
+    gone = [key for key, value in values.items() if not value]
+    if gone:
+        connection.execute(delete(edge_meta).where(edge_meta.c.key.in_(gone)))
+    rows = [{"key": key, "value": value} for key, value in values.items() if value]
+    if rows:
         statement = upsert(edge_meta)
         connection.execute(
             statement.on_conflict_do_update(index_elements=["key"], set_={"value": statement.excluded.value}),

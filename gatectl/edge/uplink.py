@@ -23,13 +23,26 @@ from gatectl.edge.clock import SystemClock
 from gatectl.edge.commands import CommandJudge, Refusal
 from gatectl.edge.drain import DrainPlan
 from gatectl.edge.events import EventMaker
-from gatectl.edge.inbox import LaneOrder
+from gatectl.edge.inbox import InsideHeard, LaneOrder, PassagesHeard
 from gatectl.edge.shelf import PictureShelf
 from gatectl.edge.store import EventStore
 from gatectl.errors import PayloadError, StoreError
 from gatectl.logs import get_logger
 from gatectl.settings import BrokerSettings
-from gatectl.wire.messages import Ack, Answer, Heartbeat, decode, encode_rows, gate_topic, list_topic
+from gatectl.wire.messages import (
+    INSIDE_TAG,
+    Ack,
+    Answer,
+    Heartbeat,
+    decode,
+    decode_inside,
+    decode_passages,
+    encode_rows,
+    gate_topic,
+    list_topic,
+    site_topic,
+)
+from gatectl.wire.replica import ListRequest
 from gatectl.wire.signed import unseal
 
 _KEEPALIVE_S = 20
@@ -38,6 +51,12 @@ _IDLE_S = 0.25
 _REFUSALS_A_MINUTE = 20
 _ANCHOR_EACH_S = 3600.0
 _INBOX = 1000
+INSIDE_EACH_S = 120.0
+"""How often a gate asks central who is inside; what it heard in between it has counted already."""
+INSIDE_STALE_S = 300.0
+"""No answer for so long: the other gates' passages do not arrive, and the link counts as down."""
+
+_INSIDE_RETRY_S = 2.0
 
 _log = get_logger(__name__)
 
@@ -99,11 +118,21 @@ class Uplink:
         self._anchored_s = 0.0
         self._agreed: bool | None = None
         self._media: dict[int, str] = {}
+        self._inside_asked_s = 0.0
+        self._inside_heard_s: float | None = None
         self.list_client: ListClient | None = None
         self.make_heartbeat: Callable[[str], Heartbeat] | None = None
         """Builds a heartbeat around the connection's challenge."""
-        self.place_order: Callable[[LaneOrder], None] = lambda _order: None
-        self.counters = {"acks": 0, "acks_bad": 0, "commands_refused": 0, "uplink_overflow": 0, "connects": 0}
+        self.place_order: Callable[[LaneOrder | PassagesHeard | InsideHeard], None] = lambda _order: None
+        """Takes what the controller must know: orders, and who passed at the site's other gates."""
+        self.counters = {
+            "acks": 0,
+            "acks_bad": 0,
+            "commands_refused": 0,
+            "uplink_overflow": 0,
+            "connects": 0,
+            "news_refused": 0,
+        }
         self._client = self._make_client()
 
     def _make_client(self) -> mqtt.Client:
@@ -159,6 +188,11 @@ class Uplink:
         """Whether no broker is there."""
         return not self._is_connected.is_set()
 
+    def is_link_up(self) -> bool:
+        """Whether the passages of the site's other gates arrive: connected, and central answered lately."""
+        heard_s = self._inside_heard_s
+        return self._is_connected.is_set() and heard_s is not None and monotonic() - heard_s < INSIDE_STALE_S
+
     def wake(self) -> None:
         """Something was committed."""
         self._wake.set()
@@ -188,6 +222,7 @@ class Uplink:
         self._jitter(client)
         topics = [gate_topic(self._gate, leaf) for leaf in ("ack", "cmd", "wl/data")]
         topics += [list_topic(self._site, leaf) for leaf in ("head", "delta")]
+        topics.append(site_topic(self._site, "passages"))
         client.subscribe([(topic, 1) for topic in topics])
         self._is_fresh.set()
         self._is_connected.set()
@@ -263,8 +298,34 @@ class Uplink:
             self._ack(message.payload)
         elif leaf == "cmd":
             self._command(message)
+        elif leaf == "passages" or (leaf == "data" and message.payload.startswith(INSIDE_TAG)):
+            self._presence(leaf, message.payload)
         elif self.list_client is not None:
             self.list_client.on_message(leaf, message.payload)
+
+    def _presence(self, leaf: str, payload: bytes) -> None:
+        try:
+            if leaf == "passages":
+                news = decode_passages(payload, self._keys)
+                if news.site == self._site:
+                    self.place_order(PassagesHeard(news))
+            else:
+                count = decode_inside(payload, self._keys)
+                if count.site == self._site:
+                    self._inside_heard_s = monotonic()
+                    self.place_order(InsideHeard(count))
+        except PayloadError as error:
+            self.counters["news_refused"] += 1
+            _log.warning("passages.refused", words=str(error).splitlines()[0])
+
+    def _ask_who_is_inside(self, now_s: float) -> None:
+        """Not before central has all of our own passages: its count would lack them."""
+        if not self._store.wait_ready(0) or self._store.stand().depth:
+            self._inside_asked_s = now_s - INSIDE_EACH_S + _INSIDE_RETRY_S
+            return
+        self._inside_asked_s = now_s
+        request = ListRequest(site=self._site, epoch="", have=0, want="inside")
+        self.publish("wl/req", request.model_dump_json().encode())
 
     def _turn(self) -> float:
         """One look at the outbox and the clock; returns how long to rest."""
@@ -278,6 +339,9 @@ class Uplink:
                 self._plan.connected(self._store.stand().first_seq or self._store.last_seq() + 1, now_s)
             if self.list_client is not None:
                 self.list_client.on_connected()
+            self._inside_heard_s, self._inside_asked_s = None, -INSIDE_EACH_S
+        if self._is_connected.is_set() and now_s - self._inside_asked_s >= INSIDE_EACH_S:
+            self._ask_who_is_inside(now_s)
         if now_s >= self._next_heartbeat_s:
             self._next_heartbeat_s = now_s + self._heartbeat_s
             self._beat()

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gatectl.core.model import PlateColour
+from gatectl.core.plates import CharShares
 
 Image = npt.NDArray[np.uint8]
 """A BGR picture, height x width x 3."""
@@ -29,6 +30,8 @@ class PlateCandidate:
     width_px: float
     reader: str
     kind: str
+    chars: tuple[CharShares, ...] = ()
+    """What each character may be (0-1, likeliest first); () where the reader does not tell."""
 
     @property
     def confidence(self) -> float:

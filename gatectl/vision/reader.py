@@ -91,7 +91,14 @@ class OcrPlateReader:
         corners = tuple((round(float(x), 1), round(float(y), 1)) for x, y in read.quad)
         reading = read.reading
         return PlateCandidate(
-            reading.text, reading.probs, read.colour, corners, round(width_px, 1), self.name, reading.kind
+            reading.text,
+            reading.probs,
+            read.colour,
+            corners,
+            round(width_px, 1),
+            self.name,
+            reading.kind,
+            reading.chars,
         )
 
 

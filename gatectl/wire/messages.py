@@ -6,13 +6,16 @@ gate wrote it, at both ends, so that its hash can be checked for ever.
 
 import hashlib
 import json
+import zlib
 from datetime import datetime
 from typing import Annotated, Literal, TypeVar
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from gatectl.core.model import AccessEvent, ClockTrust, GateId, SiteId
 from gatectl.errors import PayloadError
+from gatectl.wire.signed import seal, unseal
 
 PREFIX = "gatectl/v1"
 EVENT_VERSION = 1
@@ -22,6 +25,12 @@ COMMAND_LIFE_S = 10
 """A command older than this is dead (PROTOCOLS 9)."""
 GENESIS = "0" * 64
 """The hash before the first event of an epoch."""
+PASSAGES_PURPOSE = "passages"
+INSIDE_PURPOSE = "inside"
+INSIDE_TAG = b"I"
+"""Tells the list of who is inside from deltas and snapshot chunks on `wl/data`."""
+MAX_INSIDE_BYTES = 64 * 1024 * 1024
+"""Refuse to inflate more than this from a peer: 100,000 people inside take about 20 MB."""
 
 
 def gate_topic(gate: GateId | str, leaf: str) -> str:
@@ -32,6 +41,11 @@ def gate_topic(gate: GateId | str, leaf: str) -> str:
 def list_topic(site: SiteId | str, leaf: str) -> str:
     """`gatectl/v1/wl/{site}/{leaf}`; leaves: head, delta."""
     return f"{PREFIX}/wl/{site}/{leaf}"
+
+
+def site_topic(site: SiteId | str, leaf: str) -> str:
+    """`gatectl/v1/s/{site}/{leaf}`; leaf: passages."""
+    return f"{PREFIX}/s/{site}/{leaf}"
 
 
 def _aware(at: datetime) -> datetime:
@@ -119,7 +133,7 @@ class Command(Message):
     id: str
     gate: str
     lane: str
-    action: Literal["open", "refuse"]
+    action: Literal["open", "refuse", "emergency_open", "emergency_release"]
     reason: str
     note: str = ""
     issuer: str
@@ -140,6 +154,62 @@ class Answer(Message):
     words: str = ""
     event_id: str = ""
     at: AwareTime
+
+
+class PassageNews(Message):
+    """A completed passage, for the site's other gates to count (`core.occupancy.crossed`).
+
+    One that a later passage of the same subject has overtaken comes without subject and areas: only its use counts.
+    """
+
+    gate: str
+    """Who saw it; "" = central, which counts an entry on a visit's other credentials too."""
+    epoch: str = ""
+    seq: int = Field(default=0, ge=0)
+    credential: str = ""
+    subject: str = ""
+    household: str = ""
+    is_vehicle: bool = False
+    area_from: str = ""
+    area_to: str = ""
+    dir: Literal["in", "out"]
+    at: AwareTime
+    max_stay_s: int = Field(default=0, ge=0)
+    uses_key: str = ""
+    ref: str = ""
+    """The passage event's id."""
+
+
+class Passages(Message):
+    """What central committed since the last such message. Sealed for purpose `passages`; QoS 1; never retained."""
+
+    v: Literal[1] = 1
+    site: str
+    items: tuple[PassageNews, ...]
+
+
+class InsideEntry(Message):
+    """Where somebody is; `core.model.Inside` with its subject."""
+
+    subject: str = Field(min_length=1)
+    area: str = Field(min_length=1)
+    since_s: int
+    household: str = ""
+    is_vehicle: bool = False
+    max_stay_s: int = Field(default=0, ge=0)
+
+
+class InsideList(Message):
+    """Who is inside a site as central counts it. Sealed for purpose `inside`, on `wl/data`."""
+
+    v: Literal[1] = 1
+    site: str
+    at: AwareTime
+    inside: tuple[InsideEntry, ...] = ()
+    uses: dict[str, int] = Field(default_factory=dict)
+    """Entries made, by credential key or pass nonce."""
+    strangers: dict[str, int] = Field(default_factory=dict)
+    """By area: vehicles inside that nobody knows, beside those in `inside`."""
 
 
 M = TypeVar("M", bound=Message)
@@ -185,3 +255,37 @@ def decode(model: type[M], payload: bytes) -> M:
         return model.model_validate_json(payload)
     except ValidationError as error:
         raise PayloadError(f"not a {model.__name__}: {error}", payload) from error
+
+
+# --- who is inside ---
+
+
+def encode_passages(passages: Passages, key: Ed25519PrivateKey) -> bytes:
+    """Sealed news for `site_topic(site, "passages")`."""
+    return seal(passages.model_dump_json().encode(), PASSAGES_PURPOSE, key)
+
+
+def decode_passages(payload: bytes, keys: tuple[Ed25519PublicKey, ...]) -> Passages:
+    """Verified news. Raises PayloadError."""
+    return decode(Passages, unseal(payload, PASSAGES_PURPOSE, keys))
+
+
+def encode_inside(inside: InsideList, key: Ed25519PrivateKey) -> bytes:
+    """The tagged, sealed, compressed list for `wl/data`."""
+    body = zlib.compress(inside.model_dump_json().encode())
+    return INSIDE_TAG + seal(body, INSIDE_PURPOSE, key)
+
+
+def decode_inside(payload: bytes, keys: tuple[Ed25519PublicKey, ...]) -> InsideList:
+    """The verified list of a `wl/data` message that begins with `INSIDE_TAG`. Raises PayloadError."""
+    if not payload.startswith(INSIDE_TAG):
+        raise PayloadError("not a list of who is inside", payload)
+    body = unseal(payload[len(INSIDE_TAG) :], INSIDE_PURPOSE, keys)
+    engine = zlib.decompressobj()
+    try:
+        plain = engine.decompress(body, MAX_INSIDE_BYTES)
+    except zlib.error as error:
+        raise PayloadError(f"not a list of who is inside: {error}", payload) from error
+    if engine.unconsumed_tail or not engine.eof:
+        raise PayloadError("a list of who is inside that is cut short, or too large", payload)
+    return decode(InsideList, plain)

@@ -75,6 +75,22 @@ def test_a_gate_hears_its_own_orders_and_writes_only_its_own_topics(broker: Brok
         peer.close()
 
 
+def test_gates_hear_the_passages_of_a_site_and_tell_none(broker: Broker) -> None:
+    topic = "gatectl/v1/s/danzao/passages"
+    central, gate = Peer(broker, "central", "c-secret"), Peer(broker, "gate-a", "a-secret")
+    forger = Peer(broker, "gate-b", "b-secret")  # a broker may drop who tries what is not granted
+    for peer in (central, gate, forger):
+        assert peer.answers.get(timeout=WAIT_S)
+    gate.subscribe(topic)
+    central.client.publish(topic, b"one", 1)
+    assert gate.heard.get(timeout=WAIT_S) == (topic, b"one")
+    forger.client.publish(topic, b"forged", 1)
+    central.client.publish(topic, b"two", 1)
+    assert gate.heard.get(timeout=WAIT_S) == (topic, b"two")
+    for peer in (central, gate, forger):
+        peer.close()
+
+
 def test_a_taken_port_gives_another_one() -> None:
     import socket
 

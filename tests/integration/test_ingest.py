@@ -19,10 +19,24 @@ from sqlalchemy import Engine, func, insert, select
 from gatectl.central import tables
 from gatectl.central.database import migrate, open_database, writing
 from gatectl.central.keys import load_or_make_keys
-from gatectl.core.model import AccessEvent, ClockTrust, EventKind, GateId, LaneId
+from gatectl.core.model import AccessEvent, ClockTrust, Crossing, Direction, EventKind, GateId, LaneId
 from gatectl.core.reasons import Reason
 from gatectl.sim.broker import Broker, start_broker
-from gatectl.wire.messages import GENESIS, Ack, EventRow, chain_hash, decode, encode_rows, event_body
+from gatectl.wire.messages import (
+    GENESIS,
+    Ack,
+    EventRow,
+    Passages,
+    chain_hash,
+    decode,
+    decode_inside,
+    decode_passages,
+    encode_rows,
+    event_body,
+    gate_topic,
+    site_topic,
+)
+from gatectl.wire.replica import ListRequest
 from gatectl.wire.signed import unseal
 
 GATE = "east"
@@ -62,19 +76,28 @@ class FakeGate:
         protocol = MQTTProtocolVersion.MQTTv5 if is_v5 else MQTTProtocolVersion.MQTTv311
         self.client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=GATE, protocol=protocol)
         self.client.username_pw_set(GATE, "gate-secret")
-        self.client.on_connect = lambda client, *_: client.subscribe(f"gatectl/v1/g/{GATE}/ack", 1)
-        self.client.on_message = lambda _c, _u, message: self._heard(bytes(message.payload))
+        self.data: queue.Queue[bytes] = queue.Queue()
+        self.passages: queue.Queue[Passages] = queue.Queue()
+        topics = [(gate_topic(GATE, "ack"), 1), (gate_topic(GATE, "wl/data"), 1), (site_topic("site", "passages"), 1)]
+        self.client.on_connect = lambda client, *_: client.subscribe(topics)
+        self.client.on_message = lambda _c, _u, message: self._heard(message.topic, bytes(message.payload))
         self.client.reconnect_delay_set(1, 1)
         self.client.connect(broker.host, broker.port)
         self.client.loop_start()
 
-    def _heard(self, payload: bytes) -> None:
+    def _heard(self, topic: str, payload: bytes) -> None:
+        if topic == site_topic("site", "passages"):
+            self.passages.put(decode_passages(payload, (self._key,)))
+            return
+        if topic == gate_topic(GATE, "wl/data"):
+            self.data.put(payload)
+            return
         ack = decode(Ack, unseal(payload, "ack", (self._key,)))
         self.hwm = max(self.hwm, ack.hwm)
         self.acks.put(ack)
 
-    def send(self, payload: bytes) -> None:
-        self.client.publish(f"gatectl/v1/g/{GATE}/ev", payload, 1)
+    def send(self, payload: bytes, leaf: str = "ev") -> None:
+        self.client.publish(gate_topic(GATE, leaf), payload, 1)
 
     def close(self) -> None:
         self.client.disconnect()
@@ -190,6 +213,63 @@ def test_a_payload_of_another_version_is_kept_aside_and_the_next_one_is_taken(tm
             aside = conn.execute(select(tables.quarantine.c.payload)).scalars().all()
         assert {bytes(payload) for payload in aside} == {wrong, b"\xff\xfenoise"}
         assert central.count() == 2
+    finally:
+        gate.close()
+        central.kill()
+        central.engine.dispose()
+        broker.stop()
+
+
+def a_passage(number: int, direction: Direction) -> AccessEvent:
+    is_entry = direction is Direction.IN
+    return AccessEvent(
+        id=f"{number:032x}",
+        kind=EventKind.PASSAGE,
+        gate=GateId(GATE),
+        lane=LaneId("east-car"),
+        at=datetime.now(UTC),
+        boot_id="b",
+        mono_ns=number,
+        clock=ClockTrust.SYNCED,
+        reason=Reason.PASSED,
+        direction=direction,
+        household="h1",
+        outcome="passed",
+        crossing=Crossing(f"car{number}", "" if is_entry else "yard", "yard" if is_entry else "", is_vehicle=True),
+    )
+
+
+def test_a_passage_is_told_to_the_site_once_and_whoever_asks_hears_who_is_inside(
+    tmp_path: Path, broker: Broker
+) -> None:
+    central = Central(tmp_path, broker)
+    gate = FakeGate(broker, central.key)
+    rows, previous = [], GENESIS
+    for seq in (1, 2):
+        body = event_body(a_passage(seq, Direction.IN))
+        rows.append(EventRow(epoch="ep", seq=seq, prev=previous, hash=chain_hash(previous, body), body=body))
+        previous = rows[-1].hash
+    request = ListRequest(site="site", epoch="", have=0, want="inside").model_dump_json().encode()
+    central.start()
+    try:
+        until(lambda: gate.hwm == 2, "both passages are acked", lambda: gate.send(encode_rows(tuple(rows))))
+        told = list(gate.passages.get(timeout=WAIT_S).items)
+        while len(told) < 2:
+            told += gate.passages.get(timeout=WAIT_S).items
+        assert [(item.seq, item.subject, item.area_to) for item in told] == [(1, "car1", "yard"), (2, "car2", "yard")]
+        gate.send(request, "wl/req")
+        answer = decode_inside(gate.data.get(timeout=WAIT_S), (central.key,))
+        assert [(entry.subject, entry.area, entry.household) for entry in answer.inside] == [
+            ("car1", "yard", "h1"),
+            ("car2", "yard", "h1"),
+        ]
+        central.kill()
+        central.start()
+        gate.send(encode_rows(tuple(rows)))
+        gate.send(request, "wl/req")
+        again = decode_inside(gate.data.get(timeout=WAIT_S), (central.key,))
+        assert (again.inside, again.strangers) == (answer.inside, {})
+        assert gate.passages.empty()
     finally:
         gate.close()
         central.kill()

@@ -136,3 +136,33 @@ def test_every_preset_reason_has_words_in_both_languages() -> None:
     for code in gates.OpenReason:
         assert gates.open_reason_words(code, "zh") != gates.open_reason_words(code, "en")
     assert gates.open_reason_words("guard_denied", "zh") == "guard_denied"
+
+
+def test_an_emergency_is_one_order_for_every_lane_of_a_gate_or_of_a_site(conn: Connection) -> None:
+    at_gate = gates.order_emergency(conn, "li.wei", "south", is_release=False, note="火警")
+    assert {gates.command(conn, one).lane_id for one in at_gate} == {"south-in", "south-walk"}
+    at_site = [
+        gates.command(conn, one) for one in gates.order_emergency(conn, "li.wei", "danzao", is_release=True, note="毕")
+    ]
+    assert {(one.gate_id, one.lane_id) for one in at_site} == {
+        ("south", "south-in"),
+        ("south", "south-walk"),
+        ("north", "north-out"),
+    }
+    assert {(one.action, one.reason, one.note, one.issuer, one.state) for one in at_site} == {
+        ("emergency_release", "EMERGENCY_RELEASED", "毕", "li.wei", "queued")
+    }
+    audited = conn.execute(select(tables.audit.c.action)).scalars().all()
+    assert sorted(audited) == ["gate.emergency_open"] * 2 + ["gate.emergency_release"] * 3
+
+
+@pytest.mark.parametrize(("actor", "note"), [(" ", "火警"), ("li.wei", " ")])
+def test_an_emergency_needs_a_named_person_and_a_reason(conn: Connection, actor: str, note: str) -> None:
+    with pytest.raises(RefusedError):
+        gates.order_emergency(conn, actor, "south", is_release=False, note=note)
+    assert conn.execute(select(tables.commands)).all() == []
+
+
+def test_an_emergency_where_no_lane_is_says_so(conn: Connection) -> None:
+    with pytest.raises(NotFoundError):
+        gates.order_emergency(conn, "li.wei", "nowhere", is_release=False, note="火警")

@@ -78,7 +78,7 @@ def a_chain(count: int, note: str = "") -> list[EventRow]:
 
 def take(conn: Connection, *rows: EventRow, aside: Quarantine | None = None) -> Ack:
     arrivals = [Arrival("east", row) for row in rows]
-    (ack,) = ingest_batch(conn, arrivals, SITES, aside or Quarantine(), NOW_MS)
+    (ack,) = ingest_batch(conn, arrivals, SITES, aside or Quarantine(), NOW_MS).acks
     return ack
 
 

@@ -5,18 +5,33 @@ from builders import a_grant, a_view
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gatectl.core.cards import derived_keys, em4100_key, parse_card, printed_forms, wiegand_key
+from gatectl.core.cards import (
+    WIEGAND_FORMATS,
+    WiegandFormat,
+    derived_keys,
+    em4100_key,
+    other_forms,
+    parse_card,
+    printed_forms,
+    wiegand_bits,
+    wiegand_key,
+)
 from gatectl.core.model import CredentialKey
 from gatectl.core.whitelist import find_grant
 
 W26 = "10110001111100011100000011"
 W34 = "1100010011101010000011011100000011"
+H10304 = "1000000000110010000000110000001110011"
+H10302 = "1000010010011001011000000010110100101"
+FRAMES = [("w26", W26), ("w34", W34), ("h10304", H10304), ("h10302", H10302)]
 
 
 def test_the_published_vectors() -> None:
     assert em4100_key(bytes.fromhex("010063E9AE")) == "em:010063E9AE"
     assert wiegand_key("w26", W26) == "w26:99:58241"
     assert wiegand_key("w34", W34) == "w34:89D41B81"
+    assert wiegand_key("h10304", H10304) == "h10304:100:12345"
+    assert wiegand_key("h10302", H10302) == "h10302:1234567890"
 
 
 def test_the_forms_printed_on_a_card_are_derived_from_its_raw_bytes() -> None:
@@ -24,16 +39,82 @@ def test_the_forms_printed_on_a_card_are_derived_from_its_raw_bytes() -> None:
         "hex": "010063E9AE",
         "dec10": "0006547886",
         "w26": "099,59822",
+        "w26_8": "09959822",
     }
     assert printed_forms(CredentialKey("em:100086F444"))["dec10"] == "0008844356"
 
 
-@pytest.mark.parametrize(("card_format", "bits"), [("w26", W26), ("w34", W34)])
+@pytest.mark.parametrize(("card_format", "bits"), FRAMES)
 def test_every_single_bit_error_is_refused(card_format: str, bits: str) -> None:
     for i in range(len(bits)):
         broken = bits[:i] + ("1" if bits[i] == "0" else "0") + bits[i + 1 :]
         with pytest.raises(ValueError, match="parity"):
             wiegand_key(card_format, broken)  # type: ignore[arg-type]
+
+
+def test_the_zk_format_leaves_no_data_bit_without_parity_and_shares_none() -> None:
+    bits = wiegand_bits(CredentialKey("zk37a:1"))
+    assert wiegand_key("zk37a", bits) == "zk37a:1"
+    for i in range(37):
+        with pytest.raises(ValueError, match="parity"):
+            wiegand_key("zk37a", bits[:i] + ("1" if bits[i] == "0" else "0") + bits[i + 1 :])
+
+
+@given(st.sampled_from(WIEGAND_FORMATS), st.integers(0, 2**35 - 1))
+def test_every_key_of_every_format_has_one_frame(card_format: WiegandFormat, number: int) -> None:
+    key = {
+        "w26": f"w26:{number >> 16 & 0xFF}:{number & 0xFFFF}",
+        "w34": f"w34:{number & 0xFFFFFFFF:08X}",
+        "h10304": f"h10304:{number >> 19}:{number & 0x7FFFF}",
+        "h10302": f"h10302:{number}",
+        "zk37a": f"zk37a:{number}",
+    }[card_format]
+    assert wiegand_key(card_format, wiegand_bits(CredentialKey(key))) == key
+    assert parse_card(key) == key
+
+
+def test_a_key_of_no_wiegand_reader_has_no_frame() -> None:
+    with pytest.raises(ValueError, match="plate"):
+        wiegand_bits(CredentialKey("plate:粤E12345"))
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ("09959822", "w26:99:59822"),
+        ("099,59822", "w26:99:59822"),
+        ("0006547886", "w34:0063E9AE"),
+        ("0063E9AE", "w34:0063E9AE"),
+        ("010063e9ae", "em:010063E9AE"),
+        ("H10304:0100:012345", "h10304:100:12345"),
+        ("h10302:0001", "h10302:1"),
+    ],
+)
+def test_a_number_is_read_as_it_is_printed(text: str, key: str) -> None:
+    assert parse_card(text) == key
+
+
+@pytest.mark.parametrize("text", ["h10304:65536:1", "h10304:1:524288", "h10302:34359738368", "zk37a:99999999999"])
+def test_a_number_that_its_format_cannot_hold_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"bits|H10304"):
+        parse_card(text)
+
+
+def test_bytes_in_reversed_order_are_read_when_asked_for_and_told_apart() -> None:
+    card = CredentialKey("em:010063E9AE")
+    assert other_forms(card) == {"hex8": "0063E9AE", "reversed_hex": "AEE9630001", "reversed_dec10": "2934530816"}
+    assert parse_card("AEE9630001", is_reversed=True) == card
+    assert parse_card("2934530816", is_reversed=True) == "w34:0063E9AE"
+    with pytest.raises(ValueError, match="reversed"):
+        parse_card("012,34567", is_reversed=True)
+    assert other_forms(CredentialKey("w26:1:2")) == {}
+
+
+@given(st.integers(0, 2**40 - 1))
+def test_reading_reversed_twice_is_reading_once(number: int) -> None:
+    key = CredentialKey(f"em:{number:010X}")
+    turned = parse_card(f"em:{other_forms(key)['reversed_hex']}", is_reversed=True)
+    assert turned == key
 
 
 @pytest.mark.parametrize("bits", ["", "1" * 25, "1" * 27, "2" * 26])

@@ -1,5 +1,6 @@
 """Every reason that `decide` gives, the instants at which it turns, and that nothing makes it raise."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -8,6 +9,7 @@ from builders import (
     LANE,
     NOON,
     NOON_S,
+    PLATE,
     a_grant,
     a_lane,
     a_level,
@@ -26,6 +28,7 @@ from gatectl.core.decide import MIN_PLATE_CONFIDENCE, VERDICTS, decide
 from gatectl.core.model import (
     AccessLevel,
     Attempt,
+    CharVote,
     ClockTrust,
     CredentialKey,
     Direction,
@@ -117,17 +120,37 @@ def test_a_doubtful_read_is_held_before_anybody_is_looked_up(read: PlateRead, re
     assert (decision.verdict, decision.reason) == (Verdict.HELD, reason)
 
 
-def test_a_read_at_the_very_threshold_opens() -> None:
-    assert (
-        decide(a_plate_attempt(a_read(confidence=MIN_PLATE_CONFIDENCE)), a_view(), a_state()).reason is Reason.PLATE_OK
+def doubtful(text: str, place: int, other: str, share: float) -> PlateRead:
+    """Sure of every character but one, of which the reader says that it may be another."""
+    chars = tuple(
+        CharVote(((char, 1 - share), (other, share))) if i == place else CharVote(((char, 0.99999),))
+        for i, char in enumerate(text)
     )
+    return a_read(text, 1 - share, chars=chars)
+
+
+def test_a_read_at_the_very_threshold_is_looked_up_and_opens_when_nothing_else_explains_it() -> None:
+    for confidence, reason in ((MIN_PLATE_CONFIDENCE, Reason.PLATE_OK), (0.7499, Reason.PLATE_LOW_CONF)):
+        chars = tuple(CharVote(((char, 0.99999),)) for char in PLATE)
+        read = a_read(confidence=confidence, chars=chars)
+        assert decide(a_plate_attempt(read), a_view(), a_state()).reason is reason
+
+
+def test_a_listed_plate_that_another_plate_explains_nearly_as_well_is_held() -> None:
+    read = replace(doubtful("粤E12B45", 4, "8", 0.2), confidence=0.8)
+    decision = decide(a_plate_attempt(read), a_view(a_plate_grant("粤E12B45")), a_state())
+    assert (decision.verdict, decision.reason) == (Verdict.HELD, Reason.PLATE_LOW_CONF)
+    both = a_view(a_plate_grant("粤E12B45"), a_plate_grant("粤E12845"))
+    assert decide(a_plate_attempt(read), both, a_state()).reason is Reason.PLATE_AMBIGUOUS
 
 
 def test_an_illegal_read_opens_for_its_one_look_alike_of_the_same_colour() -> None:
-    decision = decide(a_plate_attempt(a_read("粤E123I5")), a_view(a_plate_grant("粤E12315")), a_state())
+    read = replace(doubtful("粤E123O5", 5, "0", 0.4), confidence=0.8)
+    decision = decide(a_plate_attempt(read), a_view(a_plate_grant("粤E12305")), a_state())
     assert decision.reason is Reason.PLATE_LOOKALIKE
     assert decision.grant is not None
-    assert decision.grant.key == "plate:粤E12315"
+    assert decision.grant.key == "plate:粤E12305"
+    assert ("lookalike", "粤E123O5 · 粤E12305") in {(step.rule, step.value) for step in decision.trace}
 
 
 def test_an_illegal_read_with_two_look_alikes_opens_for_nobody() -> None:

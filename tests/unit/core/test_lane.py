@@ -14,7 +14,9 @@ from gatectl.core.lane_io import (
     CloseBarrier,
     CommandAnswered,
     Effect,
+    EmergencyOrdered,
     InputChanged,
+    LaneEvent,
     OpenBarrier,
     OpenOrdered,
     ReadPlate,
@@ -53,7 +55,7 @@ class Gate:
         self.records: list[AccessEvent] = []
         self._attempts = count(1)
 
-    def hear(self, event: AttemptMade | InputChanged | OpenOrdered | RefuseOrdered | Ticked) -> tuple[Effect, ...]:
+    def hear(self, event: LaneEvent) -> tuple[Effect, ...]:
         self.last = self.machine.on(event, VIEW, LaneContext(ClockTrust.SYNCED, 0, False))
         self.records += [effect.event for effect in self.last if isinstance(effect, Record)]
         for i, effect in enumerate(self.last):
@@ -85,6 +87,10 @@ class Gate:
 
     def refuse(self, command_id: str = "r1") -> tuple[Effect, ...]:
         return self.hear(RefuseOrdered(command_id, "guard", "", NOON, self.tick_ns()))
+
+    def emergency(self, command_id: str = "e1", *, is_release: bool = False) -> tuple[Effect, ...]:
+        at = NOON + timedelta(seconds=self.now_s)
+        return self.hear(EmergencyOrdered(command_id, "guard", is_release, "drill", at, self.tick_ns()))
 
     def arm(self, *, is_up: bool) -> None:
         """The arm travels and its switches say so."""
@@ -296,10 +302,13 @@ def test_fire_opens_holds_open_and_only_a_named_person_lets_the_arm_down() -> No
     assert OpenBarrier in kinds(gate.sense(InputName.FIRE, True))
     gate.arm(is_up=True)
     assert CloseBarrier not in kinds(gate.wait(120))
+    assert CloseBarrier not in kinds(gate.emergency("e0", is_release=True)), "fire still burns"
     gate.sense(InputName.FIRE, False)
     assert CloseBarrier not in kinds(gate.wait(120))
-    assert CloseBarrier in kinds(gate.refuse())
-    assert gate.last_of(EventKind.COMMAND).actor == "guard"
+    assert CloseBarrier not in kinds(gate.refuse())
+    assert CloseBarrier in kinds(gate.emergency(is_release=True))
+    event = gate.last_of(EventKind.COMMAND)
+    assert (event.actor, event.reason) == ("guard", Reason.EMERGENCY_RELEASED)
 
 
 def test_the_exit_button_opens() -> None:

@@ -10,10 +10,10 @@ CAR = "plate:粤E12345"
 
 
 def entered(
-    before: Occupancy = Occupancy(), subject: str = CAR, household: str = "h1", max_stay_s: int = 0
-) -> Occupancy:  # noqa: B008
+    before: Occupancy | None = None, subject: str = CAR, household: str = "h1", max_stay_s: int = 0
+) -> Occupancy:
     return crossed(
-        before,
+        before or Occupancy(),
         subject=subject,
         area_from="",
         area_to="site",

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from gatectl.core.lane_io import OpenOrdered, RefuseOrdered
+from gatectl.core.lane_io import EmergencyOrdered, OpenOrdered, RefuseOrdered
 from gatectl.core.model import ClockTrust, GateId, LaneId
 from gatectl.core.reasons import Reason
 from gatectl.edge.clock import SystemClock
@@ -77,6 +77,15 @@ def test_a_refusal_of_the_held_car_is_an_order_too() -> None:
     outcome = judge.judge(an_order(judge, action="refuse"), is_retained=False)
     assert isinstance(outcome, LaneOrder)
     assert isinstance(outcome.order, RefuseOrdered)
+
+
+@pytest.mark.parametrize(("action", "is_release"), [("emergency_open", False), ("emergency_release", True)])
+def test_an_emergency_is_ordered_and_released_by_a_named_person(action: str, is_release: bool) -> None:
+    judge = a_judge()
+    outcome = judge.judge(an_order(judge, action=action, note="火警"), is_retained=False)
+    assert isinstance(outcome, LaneOrder)
+    assert isinstance(outcome.order, EmergencyOrdered)
+    assert (outcome.order.is_release, outcome.order.actor, outcome.order.note) == (is_release, "li.wei", "火警")
 
 
 def test_a_retained_order_is_refused() -> None:

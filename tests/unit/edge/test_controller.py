@@ -180,7 +180,7 @@ def test_a_card_from_a_reader_that_no_lane_has_opens_nothing(rig: Rig) -> None:
 def test_a_car_that_arrives_is_read_and_its_plate_opens(rig: Rig) -> None:
     rig.ready().sense(CAR, InputName.PRESENCE, True)
     assert rig.plates_asked == [CAR]
-    plate = PlateRead("粤E12345", 0.97, None, 2, picture_sha256="ab" * 32)
+    plate = PlateRead("粤E12345", 0.999, None, 2, picture_sha256="ab" * 32)
     rig.controller.step(PlateArrived(CAR, "cam", plate, rig.clock.tick_ns()))
     assert [lane for lane, _seq in rig.barrier.opened] == [CAR]
     assert rig.controller.plate_to_relay.counters()["plate_to_relay_n"] == 1

@@ -1,0 +1,59 @@
+"""`gatectl bench …`: the figures of docs/benchmarks.md, each by the command that stands beside it there."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import Progress
+
+from gatectl.cli import output
+
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
+
+JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+SeedOption = Annotated[int, typer.Option("--seed", help="The same seed gives the same load.")]
+
+
+def _say(words: str) -> None:
+    if sys.stderr.isatty():
+        typer.echo(words, err=True)
+
+
+@contextmanager
+def _progress(total: int) -> Iterator[Callable[[int], None]]:
+    """A bar on stderr; silent where that is no terminal."""
+    console = Console(stderr=True)
+    with Progress(console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task("", total=total)
+        yield lambda steps: bar.advance(task, steps)
+
+
+@app.command("decide")
+def bench_decide(
+    credentials: Annotated[int, typer.Option("--credentials", min=10, help="How many the list holds.")] = 20_000,
+    seed: SeedOption = 1,
+    as_json: JsonOption = False,
+) -> None:
+    """Decisions under a mixed load on a list built from its wire bytes: build time, memory, microseconds."""
+    from gatectl.bench.decide import run
+
+    figures = run(credentials, seed, _say)
+    output.print_json(figures, is_line=as_json)
+
+
+@app.command("plates-match")
+def bench_plates_match(
+    whitelist: Annotated[int, typer.Option("--whitelist", min=1, help="Plates in the list.")] = 5_000,
+    strangers: Annotated[int, typer.Option("--strangers", min=1, help="Strangers' plates of each kind.")] = 3_000_000,
+    seed: SeedOption = 1,
+    as_json: JsonOption = False,
+) -> None:
+    """How often a stranger's plate opens, and a right one is held, with the reader's measured errors as the noise."""
+    from gatectl.bench.plates_match import run
+
+    with _progress(2 * strangers) as advance:
+        figures = run(whitelist, strangers, seed, advance)
+    output.print_json(figures, is_line=as_json)
