@@ -65,7 +65,8 @@ def shaken(image: Image, rng: random.Random, most_px: float) -> Image:
     )
     warped = cv2.warpAffine(image, moved, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     grain = np.random.default_rng(rng.getrandbits(32)).normal(0.0, 3.0, warped.shape)
-    return np.clip(warped * rng.uniform(0.94, 1.06) + grain, 0, 255).astype(np.uint8)
+    frame: Image = np.clip(warped * rng.uniform(0.94, 1.06) + grain, 0, 255).astype(np.uint8)
+    return frame
 
 
 def found(image: Image) -> FrameRead | None:
@@ -151,7 +152,7 @@ def frames_of(case: Case, rng: random.Random) -> list[FrameRead]:
 
 def read(options: argparse.Namespace) -> None:
     """Append one line a car to the records."""
-    rng = random.Random(options.seed)
+    rng = random.Random(options.seed)  # noqa: S311 - repeatable pictures
     with options.records.open("a", encoding="utf-8") as out:
         cases = real(options.plates) if options.plates else rendered(options.rendered, rng, is_rare=options.rare)
         for number, case in enumerate(cases):
@@ -253,12 +254,12 @@ LOG_ODDS = {log_odds(errors):.2f}
 """How sure the errors were: the mean natural logarithm of the odds that the reader gave against the truth."""
 
 LOG_DOUBT = {log_doubt([one for one in seen if one.read == one.true]):.2f}
-"""How doubtful right characters are: of those with odds below {DOUBTFUL:.0f} the mean natural logarithm of {DOUBTFUL:.0f} / odds."""
+"""How doubtful right characters are: of those with odds below {DOUBTFUL:.0f}, the mean of ln({DOUBTFUL:.0f} / odds)."""
 
 READ_AS: dict[str, tuple[int, dict[str, tuple[int, float]]]] = {{
 {chr(10).join(rows)}
 }}
-"""Of each character: how often it was shown, and for which other ones it was taken: how often, how sure (as LOG_ODDS)."""
+"""By character: how often it was shown, and for which others it was taken: how often, how sure (as LOG_ODDS)."""
 '''
 
 

@@ -14,10 +14,11 @@ WiegandFormat = Literal["w26", "w34", "h10304", "h10302", "zk37a"]
 WIEGAND_FORMATS: tuple[WiegandFormat, ...] = ("w26", "w34", "h10304", "h10302", "zk37a")
 
 _PARITY: Mapping[WiegandFormat, tuple[int, tuple[int, int], tuple[int, int]]] = {
-    # bits in the frame; the 0-based, end-exclusive ranges that the even first and the odd last bit cover (PROTOCOLS 2).
-    # In the two HID formats of 37 bits the ranges share the 19th bit; in ZKTeco's they do not. ZKTeco's manuals from about
-    # 2018 on print that layout as 37a (3 bits maker, 10 device, 6 site, 16 card number); older devices call another one,
-    # with interleaved parity, by the same name: their frames fail here, seven of eight for their parity alone.
+    # bits in the frame; the 0-based, end-exclusive ranges that the even first and the odd last bit cover
+    # (PROTOCOLS 2). In the two HID formats of 37 bits the ranges share the 19th bit; in ZKTeco's they do not. ZKTeco's
+    # manuals from about 2018 on print that layout as 37a (3 bits maker, 10 device, 6 site, 16 card number); older
+    # devices call another one, with interleaved parity, by the same name: their frames fail here, seven of eight for
+    # their parity alone.
     "w26": (26, (1, 13), (13, 25)),
     "w34": (34, (1, 17), (17, 33)),
     "h10304": (37, (1, 19), (18, 36)),

@@ -132,7 +132,8 @@ def _enter(case: Case, found: Found, grant: Grant, subject: str, granted: Reason
     parked = rights.parked(case, grant, subject) if case.is_vehicle_lane else None
     if parked is not None and parked is not Reason.UNLOADING:
         return parked
-    if case.state.is_interlocked and not case.check("interlock", "other_lane_open", is_ok=False):
+    if case.state.is_interlocked:
+        case.note("interlock", "other_lane_open", FAIL)
         return Reason.INTERLOCK
     if grant.asks_guard:
         case.note("guard", "asked_each_time", FAIL)

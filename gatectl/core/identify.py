@@ -130,22 +130,22 @@ def _code(case: Case, key: CredentialKey) -> Found:
     if not case.check("keypad", "locked" if is_locked else "free", is_ok=not is_locked):
         return Found(objection=Reason.KEYPAD_LOCKED)
     grant = case.view.grants.get(key)
+    words = CODE_WORDS if grant is not None and grant.profile in _GUESTS else PIN_WORDS
     if not _is_vehicle_there(case):
-        return Found(grant=grant, objection=Reason.NO_VEHICLE)
+        return Found(words, grant=grant, objection=Reason.NO_VEHICLE)
     if not case.check("registered", case.attempt.reader, is_ok=grant is not None) or grant is None:
         return Found(objection=Reason.PIN_INVALID)
     if grant.is_duress:
         case.alarm = Reason.DURESS
-    words = CODE_WORDS if grant.profile in _GUESTS else PIN_WORDS
     return Found(words, _CODE_OK.get(grant.profile, Reason.PIN_OK), grant)
 
 
 def _pass(case: Case, claim: PassClaim) -> Found:
     """A pass carries its own right; from here on it is judged as the grant that it stands for."""
     if not _is_vehicle_there(case):
-        return Found(CODE_WORDS, objection=Reason.NO_VEHICLE)
+        return Found(objection=Reason.NO_VEHICLE)
     if not case.check("signature", "known_issuer" if claim.is_genuine else "not_ours", is_ok=claim.is_genuine):
-        return Found(CODE_WORDS, objection=Reason.CODE_INVALID)
+        return Found(objection=Reason.CODE_INVALID)
     key = CredentialKey(f"{PASS_PREFIX}{claim.nonce}")
     withdrawn = case.view.grants.get(key)
     grant = Grant(
@@ -168,16 +168,16 @@ def _pass(case: Case, claim: PassClaim) -> Found:
 
 def _plate(case: Case, read: PlateRead) -> Found:
     if not _is_vehicle_there(case):
-        return Found(PLATE_WORDS, objection=Reason.SPOOF_SUSPECT)
+        return Found(objection=Reason.SPOOF_SUSPECT)
     doubt = _doubt(case, read)
     if doubt is not None:
-        return Found(PLATE_WORDS, objection=doubt)
+        return Found(objection=doubt)
     if case.view.emergency_plates and read.text in case.view.emergency_plates:
         case.note("emergency_list", read.text, PASS)
-        return Found(PLATE_WORDS, Reason.EMERGENCY_LIST, is_emergency=True)
+        return Found(granted=Reason.EMERGENCY_LIST, is_emergency=True)
     if opens_by_class(read):
         case.note("emergency_plate", read.text, PASS)
-        return Found(PLATE_WORDS, Reason.EMERGENCY_PLATE, is_emergency=True)
+        return Found(granted=Reason.EMERGENCY_PLATE, is_emergency=True)
     return _match(case, read)
 
 
@@ -192,8 +192,8 @@ def _match(case: Case, read: PlateRead) -> Found:
         is_legal_read = is_legal(read.text)
         case.note("registered", read.text, FAIL)
         if match.kind is MatchKind.NONE and not is_legal_read:
-            return Found(PLATE_WORDS, objection=Reason.PLATE_LOW_CONF)
-        return Found(PLATE_WORDS, objection=_HELD[match.kind])
+            return Found(objection=Reason.PLATE_LOW_CONF)
+        return Found(objection=_HELD[match.kind])
     if match.kind is MatchKind.LOOKALIKE:
         case.note("lookalike", f"{read.text}{JOIN}{grant.key.removeprefix(PLATE_PREFIX)}", PASS)
     else:

@@ -265,9 +265,9 @@ class LaneMachine:
         if before is is_active:
             return
         if name in (InputName.ARM_UP, InputName.ARM_DOWN, InputName.DOOR_OPEN):
-            self._drive.arm_moved()
+            self._heed(self._drive.arm_moved())
         elif name in (InputName.SAFETY, InputName.SAFETY_FAULT):
-            self._drive.safety_changed()
+            self._heed(self._drive.safety_changed())
         elif name is InputName.PRESENCE and not self._drive.is_pedestrian:
             self._hear(Symbol.PRESENCE_ON if is_active else Symbol.PRESENCE_OFF)
         elif name is InputName.FIRE:
@@ -309,10 +309,11 @@ class LaneMachine:
         self._drive.show(Signal.GRANTED, Reason.BUTTON_EXIT)
 
     def _called(self) -> None:
-        if self._call is None:
-            event = self._scribe.event(EventKind.ALARM, Reason.EMERGENCY_CALL)
-            self._drive.record(event)
-            self._call = (event.id, self._tick_ns)
+        """Every press is told; the first that nobody has answered counts."""
+        event = self._scribe.event(EventKind.ALARM, Reason.EMERGENCY_CALL)
+        self._drive.record(event)
+        self._drive.show(Signal.HELD, Reason.EMERGENCY_CALL)
+        self._call = self._call or (event.id, self._tick_ns)
 
     # --- orders ---
 
@@ -354,7 +355,7 @@ class LaneMachine:
             self._release(order)
             return
         event = replace(
-            self._scribe.command(order, Reason.EMERGENCY_MANUAL, self.held_attempt or ""),
+            self._scribe.command(order, Reason.EMERGENCY_MANUAL, ""),
             verdict=Verdict.GRANTED,
             direction=self.lane.direction,
         )
@@ -377,6 +378,8 @@ class LaneMachine:
             self._drive.record(event)
             self._hear(Symbol.RELEASED)
             self._keep("")
+            if not self.motion.must_stand:
+                self._drive.show(Signal.IDLE, Reason.EMERGENCY_RELEASED)
             self._drive.answer(order.command_id, "confirmed", "the emergency is released", event.id)
 
     # --- holds ---
@@ -384,14 +387,16 @@ class LaneMachine:
     def _hear(self, symbol: Symbol, cause: Cause | None = None) -> None:
         self._heed(self._drive.hear(symbol, cause))
 
-    def _heed(self, done: Step) -> None:
+    def _heed(self, done: Step | None) -> None:
         """What a step means for the car that is held."""
         hold = self._hold
-        if hold is not None and Do.END_HOLD in done.actions:
+        if hold is None or done is None:
+            return
+        if Do.END_HOLD in done.actions:
             self._end_hold("backed_off")
             if self._drive.opening is None:
                 self._drive.show(Signal.IDLE, Reason.HOLD_ENDED)
-        elif hold is not None and hold.is_for_queue and Do.NEXT in done.actions:
+        elif hold.is_for_queue and Do.NEXT in done.actions:
             self._drive.effects.append(ReadPlate(self.lane.id))
 
     def _end_hold(self, outcome: str, *, actor: str = "", note: str = "", reason: Reason = Reason.HOLD_ENDED) -> str:
@@ -399,6 +404,7 @@ class LaneMachine:
         hold, self._hold = self._hold, None
         if hold is None:
             return ""
+        self._watch.forget_first()
         event = self._scribe.event(EventKind.HOLD_END, reason, ref=hold.event.id, note=note)
         self._drive.record(replace(event, outcome=outcome, actor=actor))
         if self.motion.is_held:
@@ -410,9 +416,7 @@ class LaneMachine:
     def _ticked(self, tick: Ticked, view: WhitelistView, context: LaneContext) -> None:
         policy = view.policies.get(self.lane.id)
         self._look_at_hours(tick, view, context)
-        done = self._drive.ticked()
-        if done is not None:
-            self._heed(done)
+        self._heed(self._drive.ticked())
         if self._hold is not None:
             self._hold_ticked(self._hold)
         if self._call is not None and (policy is None or policy.is_fire_lane):

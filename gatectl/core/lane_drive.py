@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Literal
 
 from gatectl.core.lane_io import CloseBarrier, CommandAnswered, Effect, Indicate, OpenBarrier, ReadPlate, Record, Signal
-from gatectl.core.lane_records import Cause, Opening, Scribe, Waiting
+from gatectl.core.lane_records import Cause, Opening, Scribe, Waiting, shown_key
 from gatectl.core.lane_rows import TABLES
 from gatectl.core.lane_table import Do, Motion, Phase, Right, Safety, Step, Symbol, Timer, step
 from gatectl.core.model import AccessEvent, Attempt, EventKind, InputName, Lane, LaneKind
@@ -83,15 +83,15 @@ class LaneDrive:
             return "down"
         return "moving" if InputName.ARM_DOWN in self.inputs else "unknown"
 
-    def arm_moved(self) -> None:
-        """A switch of the arm, or the door's contact, changed."""
+    def arm_moved(self) -> Step | None:
+        """A switch of the arm, or the door's contact, changed; None when that is no news."""
         symbol = self._arm_symbol()
         if symbol is None:
-            return
+            return None
         self._up_since_ns, self._is_up_told = (self.tick_ns if symbol is Symbol.ARM_UP else None), False
         if symbol is Symbol.ARM_UP and self.opening is not None:
             self.opening.has_opened = True
-        self.hear(symbol)
+        return self.hear(symbol)
 
     def _arm_symbol(self) -> Symbol | None:
         """What the switches say now, if that is news. Silent until both, or an active one, were heard of."""
@@ -103,14 +103,15 @@ class LaneDrive:
             arm = "moving"
         return None if arm == known else Symbol(f"arm_{arm}")
 
-    def safety_changed(self) -> None:
-        """The safety loop, or its fault contact, changed."""
+    def safety_changed(self) -> Step | None:
+        """The safety loop, or its fault contact, changed; None when that is no news."""
         loop = self.inputs.get(InputName.SAFETY)
         safety = Safety.UNKNOWN if loop is None else Safety.OCCUPIED if loop else Safety.CLEAR
         if self.inputs.get(InputName.SAFETY_FAULT):
             safety = Safety.FAULTED
-        if not self.is_pedestrian and safety is not self.motion.safety:
-            self.hear(Symbol(f"safety_{safety.value}"))
+        if self.is_pedestrian or safety is self.motion.safety:
+            return None
+        return self.hear(Symbol(f"safety_{safety.value}"))
 
     # --- whose opening it is ---
 
@@ -144,18 +145,20 @@ class LaneDrive:
 
         The same plate is the same car as long as its opening, or its place in the queue, lasts; a long one may stand
         before the arm and under it at once. Until the car that opened the lane reaches the safety loop, whatever the
-        camera reads is that car. The same card is the same person until the door is open.
+        camera reads is that car, unless another one is held behind it. The same card is the same person until the
+        door is open.
         """
         phase, is_fresh = self.motion.phase, self.motion.right is Right.FRESH
         is_awaited = is_fresh and phase in (Phase.OPENING, Phase.OPEN)
         if attempt.plate is not None:
-            if is_awaited and self.is_present is not None:
+            if is_awaited and self.is_present is not None and not self.motion.is_held:
                 return True
             text, is_over = attempt.plate.text, is_fresh and phase in (Phase.WAITING, Phase.CLOSING)
             return bool(text) and not is_over and any(cause.who.plate == text for cause in self.causes)
-        if attempt.key is None or not is_awaited or (self.is_pedestrian and phase is not Phase.OPENING):
+        key = shown_key(attempt)
+        if not is_awaited or (self.is_pedestrian and phase is not Phase.OPENING):
             return False
-        return any(cause.who.credential == attempt.key for cause in self.causes)
+        return any(cause.who.credential == key for cause in self.causes)
 
     # --- the table ---
 
@@ -285,7 +288,8 @@ class LaneDrive:
         elif not self.is_pedestrian and self.motion.safety in (Safety.UNKNOWN, Safety.FAULTED):
             outcome = "not_seen"
         self._record_passage(self._scribe.passage(opening, outcome))
-        self.show(Signal.IDLE, Reason.PASSED if opening.has_passed else Reason.NOT_ENTERED)
+        if not self.motion.must_stand:
+            self.show(Signal.IDLE, Reason.PASSED if opening.has_passed else Reason.NOT_ENTERED)
 
     def _merge(self, cause: Cause) -> None:
         """A grant for the one who is let through already: it ends here, and lets nobody else through."""

@@ -122,19 +122,22 @@ class Waiting:
     """Its opening has not begun: another car is under the arm."""
 
 
+def shown_key(attempt: Attempt) -> CredentialKey | None:
+    """The card, code or pass that was shown; None for a plate."""
+    if attempt.claim is not None:
+        return CredentialKey(f"{PASS_PREFIX}{attempt.claim.nonce}")
+    return attempt.key
+
+
 def who_of(attempt: Attempt, decision: Decision) -> Who:
     """Whom a decision is about. A doubtful plate names nobody."""
-    grant, plate, claim = decision.grant, attempt.plate, attempt.claim
-    key = grant.key if grant is not None else attempt.key
-    if key is None and claim is not None:
-        key = CredentialKey(f"{PASS_PREFIX}{claim.nonce}")
-    is_sure = plate is None or decision.reason not in UNREAD
-    text = plate.text if plate is not None and is_sure else ""
-    subject = decision.subject or (f"{PLATE_PREFIX}{text}" if text else "")
+    if attempt.plate is not None and decision.reason in UNREAD:
+        return Who()
+    grant, text = decision.grant, attempt.plate.text if attempt.plate is not None else ""
     return Who(
-        credential=key,
-        subject=subject if is_sure else "",
-        household=grant.household if grant is not None and is_sure else "",
+        credential=grant.key if grant is not None else shown_key(attempt),
+        subject=decision.subject or (f"{PLATE_PREFIX}{text}" if text else ""),
+        household=grant.household if grant is not None else "",
         uses_key=decision.uses_key,
         max_stay_s=decision.max_stay_s,
         plate=text,
@@ -190,7 +193,7 @@ class Scribe:
 
     def access(self, attempt: Attempt, decision: Decision, ref: str) -> AccessEvent:
         """The attempt and its decision."""
-        grant, who = decision.grant, who_of(attempt, decision)
+        grant = decision.grant
         return AccessEvent(
             id=attempt.id,
             kind=EventKind.ACCESS,
@@ -203,7 +206,7 @@ class Scribe:
             reason=decision.reason,
             verdict=decision.verdict,
             direction=attempt.direction,
-            credential=who.credential,
+            credential=grant.key if grant else shown_key(attempt),
             subject=grant.subject if grant else "",
             household=grant.household if grant else "",
             plate=attempt.plate,

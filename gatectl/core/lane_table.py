@@ -9,7 +9,6 @@ The state is finite, so that `gatectl.bench.lane_walk` can visit all of it. docs
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from functools import lru_cache
 from typing import Any
 
 QUEUE_MAX = 2
@@ -185,6 +184,7 @@ class When(StrEnum):
     """Guards of rows, over the state before the symbol and the state with it."""
 
     FRESH = "the grant is unused"
+    USED = "the grant is used"
     NOBODYS = "no grant is under way"
     QUEUED = "a grant waits"
     FULL = "the queue is full"
@@ -193,12 +193,13 @@ class When(StrEnum):
     UP = "the arm is up"
     NOT_UP = "the arm is not up"
     DOWN = "the arm is down"
+    MOVING = "the arm moves"
     LIFTED = "the arm is up or moving"
     FELL = "the arm was up before"
     FIRST = "the arm's first report"
     KNOWN = "the safety loop was known before"
-    CLEAR = "safety is clear"
     OCCUPIED = "safety is occupied"
+    NOT_OCCUPIED = "safety is not occupied"
     WAS_OCCUPIED = "safety was occupied before"
     WAS_FAULTED = "safety was faulted before"
     NOT_TOLD = "not told yet"
@@ -209,6 +210,7 @@ class When(StrEnum):
 
 _HOLDS: Mapping[When, Callable[[Motion, Motion], bool]] = {
     When.FRESH: lambda _before, now: now.right is Right.FRESH,
+    When.USED: lambda _before, now: now.right is Right.USED,
     When.NOBODYS: lambda _before, now: now.right is Right.NOBODYS,
     When.QUEUED: lambda _before, now: now.queue > 0,
     When.FULL: lambda _before, now: now.queue >= QUEUE_MAX,
@@ -217,12 +219,13 @@ _HOLDS: Mapping[When, Callable[[Motion, Motion], bool]] = {
     When.UP: lambda _before, now: now.arm is Arm.UP,
     When.NOT_UP: lambda _before, now: now.arm is not Arm.UP,
     When.DOWN: lambda _before, now: now.arm is Arm.DOWN,
+    When.MOVING: lambda _before, now: now.arm is Arm.MOVING,
     When.LIFTED: lambda _before, now: now.arm in (Arm.UP, Arm.MOVING),
     When.FELL: lambda before, _now: before.arm is Arm.UP,
     When.FIRST: lambda before, _now: before.arm is Arm.UNKNOWN,
     When.KNOWN: lambda before, _now: before.safety is not Safety.UNKNOWN,
-    When.CLEAR: lambda _before, now: now.safety is Safety.CLEAR,
     When.OCCUPIED: lambda _before, now: now.safety is Safety.OCCUPIED,
+    When.NOT_OCCUPIED: lambda _before, now: now.safety is not Safety.OCCUPIED,
     When.WAS_OCCUPIED: lambda before, _now: before.safety is Safety.OCCUPIED,
     When.WAS_FAULTED: lambda before, _now: before.safety is Safety.FAULTED,
     When.NOT_TOLD: lambda _before, now: not now.is_told,
@@ -290,10 +293,15 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """One row that was taken, after the safety rules."""
+    """One row that was taken, and what the safety rules left of its actions."""
 
-    note: str
+    row: Row | Always
     do: tuple[Do, ...]
+
+    @property
+    def note(self) -> str:
+        """The line of the lane trace; "" = none."""
+        return self.row.note if isinstance(self.row, Row) else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -365,13 +373,12 @@ def _booked(state: Motion, do: Do) -> Motion:
     return state
 
 
-@lru_cache(maxsize=1 << 16)
 def step(table: Table, state: Motion, symbol: Symbol) -> Step:
     """Take one symbol. Pure and total: a symbol that no row is for changes only what is sensed."""
     run = _Run(sensed(state, symbol))
     for always in table.always:
         if symbol in always.symbols and all(_HOLDS[guard](state, run.now) for guard in always.when):
-            run.take("", always.do)
+            run.take(always, always.do)
     row = table.first(symbol, state, run.now)
     if row is not None:
         run.follow(row)
@@ -391,9 +398,9 @@ class _Run:
     taken: list[Taken] = field(default_factory=list)
     is_vetoed: bool = False
 
-    def take(self, note: str, do: tuple[Do, ...]) -> None:
+    def take(self, row: Row | Always, do: tuple[Do, ...]) -> None:
         """Do this, and book it."""
-        self.taken.append(Taken(note, do))
+        self.taken.append(Taken(row, do))
         for action in do:
             self.now = _booked(self.now, action)
 
@@ -406,4 +413,4 @@ class _Run:
         if then is not self.now.phase:
             self.now = replace(self.now, phase=then, is_told=False)
         struck = {Do.CLOSE: is_vetoed, Do.OPEN: has_opened}
-        self.take(row.note, tuple(do for do in row.do if not struck.get(do, False)))
+        self.take(row, tuple(do for do in row.do if not struck.get(do, False)))

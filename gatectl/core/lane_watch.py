@@ -41,6 +41,10 @@ class AttemptWatch:
         """Whose right was shown, while the second person is awaited."""
         return self._first if self._first and tick_ns < self._first_until_ns else None
 
+    def forget_first(self) -> None:
+        """The first of two has gone, was refused, or is let in."""
+        self._first = ""
+
     def heard(self, attempt: Attempt, decision: Decision, tick_ns: int) -> str:
         """Remember an attempt. Returns the words of an alarm, or ""."""
         self._pairs(decision, tick_ns)

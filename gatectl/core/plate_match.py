@@ -4,7 +4,8 @@
 plate is really p? Over the positions, the product of
 
     l_i(c) = 1                                    for the read's likeliest character t_i
-    l_i(c) = M(t_i | c) * x ^ -(b + g)            for another one, x = d_i(t_i) / d_i(c) being the reader's odds
+    l_i(c) = M(t_i | c) * x ^ -(b + g)            for another one, x = d_i(t_i) / d_i(c) being the reader's odds;
+                                                  without M where x < MIN_ODDS: there the reader does not know itself
 
 M(t | c) is how often the reader takes c for t (`core.confusion`, measured, smoothed so that it is never 0). Given that
 it does, its odds exceed x in x ^ -b of the cases; a right character's odds fall short of x in a share that grows as
@@ -53,21 +54,28 @@ from gatectl.core.plates import (
     plate_key,
 )
 
-EXACT_RATIO = 3e4
+EXACT_RATIO = 5e4
 """Smallest ratio at which the read's own text opens. docs/benchmarks.md: what it costs and what it keeps out."""
-LOOKALIKE_RATIO = 1e4
+LOOKALIKE_RATIO = EXACT_RATIO
 """Smallest ratio at which a read that is no legal plate opens as the listed plate that it looks like."""
 LEGAL_RATIO = 1e6
 """Smallest ratio at which a read that is itself a legal plate opens as another one."""
+MIN_CONFIDENCE = 0.5
+"""Smallest confidence of a read that is looked up at all: below it, what was seen may be no plate character."""
+MIN_ODDS = 2.0
+"""Below these odds between two characters it does not count how seldom the reader confuses them."""
 MOST_RATIO = 1e12
 """Ratios are told up to this."""
 _LEAST_SHARE = 1e-6
-"""A character that the reader does not tell of has at most this, or what the told ones leave."""
-_TOLD = 8
+"""Nothing is less likely than this: what the told characters leave of 1 is spread over the untold ones."""
+_TOLD = 4
 """Untold characters tried a position, those that the reader most often takes for what it read."""
 _MOST_STRINGS = 48
 """Strings looked at for a read that is not listed itself; the next one's likelihood then stands for all others'."""
 _SERIAL = LETTERS + DIGITS
+_ENERGY_LENGTH = 8
+_ENERGY = "ABCDEFGHJK" + DIGITS
+"""The third or the last character of a new-energy plate is a letter of these; its fifth to seventh are digits."""
 _PROVINCE_COUNT = len(PROVINCES)
 _OTHER_COUNT = len(ALPHABET) - _PROVINCE_COUNT
 
@@ -159,9 +167,10 @@ GROWTH = 1 / LOG_DOUBT
 
 
 def grant_bound(true: str, taken_for: str) -> float:
-    """Of the reads of a stranger with one character where a listed plate has another: the most that open as it (0-1)."""
+    """The most of a stranger's reads (0-1) that open as a listed plate with another character in one place."""
     rate, b = confusion(true, taken_for), tail(true, taken_for)
-    return rate * min(1.0, (rate * EXACT_RATIO) ** (-b / (b + GROWTH)))
+    power: float = (rate * EXACT_RATIO) ** (-b / (b + GROWTH))
+    return rate * min(1.0, power)
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,39 +205,46 @@ def likelihoods(read: PlateRead) -> tuple[Options, ...]:
         chars = tuple(CharVote(((character, share),)) for character in text)
     standing = _standing(len(text)) if text[0] in PROVINCES else (ALPHABET,) * len(text)
     return tuple(
-        _options(character, vote.candidates, may)
-        for character, vote, may in zip(text, chars, standing, strict=True)
+        _options(character, vote.candidates, may) for character, vote, may in zip(text, chars, standing, strict=True)
     )
 
 
 @lru_cache(maxsize=16)
 def _standing(length: int) -> tuple[str, ...]:
     """What can stand at each position of a plate that begins with its province."""
+    if length == _ENERGY_LENGTH:
+        return (PROVINCES, LETTERS + "O", _ENERGY, _SERIAL, DIGITS, DIGITS, DIGITS, _ENERGY)
     places = (PROVINCES, LETTERS + "O", *(_SERIAL,) * length)
     return tuple(_SERIAL + WORDS if i == length - 1 and i > 1 else places[i] for i in range(length))
 
 
+@lru_cache(maxsize=1024)
 def _options(character: str, told: CharShares, standing: str) -> Options:
-    shares = {char: share for char, share in told if 0 < share <= 1}
+    shares = {char: max(share, _LEAST_SHARE) for char, share in told if 0 < share <= 1}
     shares.setdefault(character, _LEAST_SHARE)
     top = max(shares, key=lambda char: (shares[char], char == character))
     top_share = shares[top]
-    untold = max(min(1 - sum(shares.values()), min(shares.values())), _LEAST_SHARE)
+    rest = (1 - sum(shares.values())) / max(1, len(standing) - len(shares))
+    untold = max(min(rest, *shares.values()), _LEAST_SHARE)
     rivals = _rivals(top, standing)
     options: list[tuple[float, str]] = []
     for other, share in shares.items():
         if other in rivals.rates:
-            rate, exponent = rivals.rates[other]
-            options.append((rate * (share / top_share) ** exponent, other))
+            options.append((_weight(rivals.rates[other], top_share / share), other))
         elif other == character and other != top:
             # The read's own character cannot stand here: it is kept, so that the read has a likelihood.
             options.append((share / top_share, other))
-    for other in rivals.ranked[: _TOLD + len(shares)]:
-        if other not in shares:
-            rate, exponent = rivals.rates[other]
-            options.append((rate * (untold / top_share) ** exponent, other))
+    unseen = (other for other in rivals.ranked[: _TOLD + len(shares)] if other not in shares)
+    options += [(_weight(rivals.rates[other], top_share / untold), other) for other in unseen]
     options.sort(reverse=True)
     return ((1.0, top), *options)
+
+
+def _weight(rates: tuple[float, float], odds: float) -> float:
+    """l_i of a character against which the reader gives these odds (>= 1)."""
+    rate, exponent = rates
+    power: float = odds**-exponent
+    return power * rate if odds >= MIN_ODDS else power
 
 
 # --- the hypotheses, likeliest first ---
@@ -324,6 +340,8 @@ def _hypotheses(
     other: tuple[float, str] = (0.0, "")
     likelihood = 0.0
     for likelihood, text in _first(places):
+        if likelihood * EXACT_RATIO < other[0]:
+            break  # whatever is listed from here on is out of the question
         if not is_legal(text):
             continue
         folded = fold(text)

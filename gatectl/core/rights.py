@@ -154,7 +154,7 @@ def _may_be_here(case: Case, key: str) -> bool:
     if car is None or car.state is not GrantState.ACTIVE:
         return False
     apart = Case(case.attempt, case.view, case.state)
-    found = Found(grant=car)
+    found = Found()
     return valid_in_time(apart, found, car) is None and at_this_lane(apart, found, car) is None
 
 

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 from gatectl.core.model import RuleStep
+from gatectl.core.reasons import Reason, words
 from gatectl.core.schedule import SITE_OFFSET_S
 
 JOIN = " · "
@@ -106,6 +107,8 @@ def step_words(step: RuleStep, language: Literal["zh", "en"] = "zh") -> tuple[st
     outcome = _OUTCOMES[step.outcome][column] if step.outcome in _OUTCOMES else step.outcome
     if step.rule in _TIMES and step.value.isdecimal() and int(step.value) <= _MAX_S:
         return rule, _site_time(int(step.value)), outcome
+    if step.rule == "exit_open" and step.value in Reason.__members__:
+        return rule, words(Reason[step.value], language), outcome
     parts = (_VALUES[part][column] if part in _VALUES else part for part in step.value.split(JOIN))
     return rule, JOIN.join(parts), outcome
 

@@ -26,8 +26,8 @@ _WORTH_A_SECOND = 0.1
 """A crop whose best reading has a less sure character is no plate, or none that a second look makes readable."""
 _TOLD = 5
 """Characters a position that a reading tells of, as `core.plates` keeps them."""
-_LEAST = 1e-6
-"""A share below this is not told."""
+_LEAST = 2 * _FLOOR
+"""A share below this is not told: it is what a character has that no frame shows."""
 _SKIP = 2e-3
 """A character below this share of its frame is tried only where the grammar leaves no likelier one."""
 
@@ -304,10 +304,10 @@ def _standing(i: int, *, is_car: bool) -> tuple[str, ...]:
     if not is_car:
         return tuple(TOKENS)
     if i == 0:
-        return tuple(token if token in PROVINCES else "" for token in TOKENS)
+        return tuple(x if x in PROVINCES else "" for x in TOKENS)
     if i == 1:
-        return tuple("O" if token == "0" else token if token in LETTERS else "" for token in TOKENS)
-    return tuple("" if token in PROVINCES else token for token in TOKENS)
+        return tuple("O" if x == "0" else x if x in LETTERS else "" for x in TOKENS)
+    return tuple("" if x in PROVINCES else x for x in TOKENS)
 
 
 def _told(row: npt.NDArray[np.float64], spelt: tuple[str, ...]) -> CharShares:

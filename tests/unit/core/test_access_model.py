@@ -32,6 +32,7 @@ from gatectl.core.model import (
     ClockTrust,
     CredentialKey,
     Direction,
+    Grant,
     GrantState,
     Household,
     Inside,
@@ -235,6 +236,45 @@ def test_with_the_link_down_a_one_time_pass_follows_the_named_policy(policy: Lin
     assert decide(on_foot(key=None, claim=a_pass()), view, walking()).link_policy is None
 
 
+def test_where_no_area_is_named_a_one_time_pass_is_judged_by_what_this_gate_knows() -> None:
+    decision = decide(on_foot(key=None, claim=a_pass()), a_view(site=SiteId("home")), walking(is_link_up=False))
+    assert (decision.reason, decision.link_policy) == (Reason.VISITOR_OK, LinkPolicy.LOCAL_ONLY)
+
+
+def test_a_pass_is_judged_as_the_grant_that_it_stands_for() -> None:
+    key = CredentialKey("pass:n1")
+    listed = a_grant(key=key, household="h7", max_stay_s=600, levels=("all",))
+    claim = a_pass(profile=Profile.COURIER, uses=3)
+    for view, household, stay_s in (
+        (a_view(site=SiteId("home")), "", 0),
+        (a_view(listed, site=SiteId("home")), "h7", 600),
+    ):
+        decision = decide(on_foot(key=None, claim=claim), view, walking())
+        assert decision.grant == Grant(
+            key,
+            GrantState.ACTIVE,
+            (),
+            subject=key,
+            household=household,
+            valid_from_s=NOON_S - 60,
+            valid_until_s=NOON_S + 60,
+            profile=Profile.COURIER,
+            uses=3,
+            max_stay_s=stay_s,
+        )
+        assert (decision.max_stay_s, decision.subject, decision.uses_key) == (stay_s, key, key)
+
+
+def test_a_withdrawn_credential_says_so_though_something_else_is_wrong_too() -> None:
+    revoked = a_grant(key=CredentialKey("pass:n1"), state=GrantState.REVOKED)
+    elsewhere = on_foot(key=None, claim=a_pass(lanes=("other",)))
+    assert decide(elsewhere, a_view(revoked, site=SiteId("home")), walking()).reason is Reason.CODE_INVALID
+    code = a_view(a_grant(key=CODE, state=GrantState.REVOKED))
+    assert decide(an_attempt(key=CODE), code, a_state(is_present=False)).reason is Reason.PIN_INVALID
+    yellow = a_plate_attempt(a_read(colour=PlateColour.YELLOW))
+    assert decide(yellow, a_view(a_plate_grant(state=GrantState.BLOCKED)), a_state()).reason is Reason.PLATE_BLOCKED
+
+
 # --- modes ---
 
 
@@ -359,6 +399,25 @@ def test_somebody_in_another_area_may_come_into_this_one() -> None:
     view = a_view(policies=a_policy(), areas=an_area())
     elsewhere = Occupancy(inside={"p1": Inside("garage", NOON_S)})
     assert decide(on_foot(), view, walking(occupancy=elsewhere)).reason is Reason.CARD_OK
+
+
+@pytest.mark.parametrize(
+    ("since_s", "reason"),
+    [(NOON_S, Reason.PASSBACK), (NOON_S - 99, Reason.PASSBACK), (NOON_S + 1, Reason.PASSBACK_SOFT)],
+)
+def test_timed_passback_holds_from_its_first_second_and_not_on_a_clock_that_went_back(
+    since_s: int, reason: Reason
+) -> None:
+    view = a_view(policies=a_policy(), areas=an_area(passback=Passback.TIMED, passback_s=100))
+    inside = Occupancy(inside={"p1": Inside("site", since_s)})
+    assert decide(on_foot(), view, walking(occupancy=inside)).reason is reason
+
+
+def test_a_grant_under_way_is_of_now_wherever_its_holder_was_long_ago() -> None:
+    view = a_view(policies=a_policy(), areas=an_area(passback=Passback.TIMED, passback_s=100))
+    elsewhere = Occupancy(inside={"p1": Inside("garage", NOON_S - 9999)})
+    state = walking(occupancy=elsewhere, pending=(Pending(CARD, "p1"),))
+    assert decide(on_foot(), view, state).reason is Reason.PASSBACK
 
 
 def test_timed_passback_refuses_nobody_while_the_clock_is_not_trusted() -> None:
@@ -504,6 +563,22 @@ def test_a_courier_is_expected_to_leave() -> None:
     assert decide(on_foot(direction=Direction.OUT), view, walking()).max_stay_s == 0
 
 
+def test_one_car_under_way_takes_one_space() -> None:
+    areas = an_area(passback=Passback.OFF, capacity=2)
+    state = a_state(pending=(Pending("plate:x", "plate:x", "h9", is_vehicle=True),))
+    assert decide(a_plate_attempt(), a_view(policies=a_policy(), areas=areas), state).reason is Reason.PLATE_OK
+
+
+def test_a_full_car_park_speaks_before_the_interlock_and_unloading_does_not() -> None:
+    areas = an_area(passback=Passback.OFF, capacity=1)
+    full = a_state(occupancy=parked("plate:a", household="h9"), is_interlocked=True)
+    view = a_view(policies=a_policy(), areas=areas)
+    assert decide(a_plate_attempt(), view, full).reason is Reason.LOT_FULL
+    home = a_view(households=a_home(unloading_s=1800), policies=a_policy())
+    crowded = a_state(occupancy=parked("plate:a"), is_interlocked=True)
+    assert decide(a_plate_attempt(), home, crowded).reason is Reason.INTERLOCK
+
+
 # --- households, no plates, the guard, two persons ---
 
 
@@ -595,6 +670,9 @@ def test_a_tenant_whose_lease_is_over_may_still_leave_on_his_card_for_a_day_and_
     leaving = decide(on_foot(direction=Direction.OUT), view, walking())
     assert leaving.reason is Reason.EXIT_FREE
     assert ("exit_grace", "pass") in {(step.rule, step.outcome) for step in leaving.trace}
+    assert "exit_grace" not in {step.rule for step in decide(on_foot(), view, walking()).trace}
+    plain = decide(on_foot(direction=Direction.OUT), a_view(a_grant(valid_until_s=NOON_S)), walking())
+    assert (plain.reason, plain.trace[-2].rule) == (Reason.EXIT_FREE, "valid_until")
     late = decide(on_foot(direction=Direction.OUT, at=NOON + timedelta(seconds=10)), view, walking())
     assert ("exit_grace", "fail") in {(step.rule, step.outcome) for step in late.trace}
 

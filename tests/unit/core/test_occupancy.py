@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gatectl.core.model import Inside, Occupancy
-from gatectl.core.occupancy import crossed, overdue, without
+from gatectl.core.occupancy import cars_of, crossed, overdue, without
 
 CAR = "plate:粤E12345"
 
@@ -51,6 +51,12 @@ def test_a_car_that_changes_areas_is_counted_where_it_is() -> None:
 
 def test_the_other_cars_of_a_household_stay() -> None:
     two = entered(entered(), subject="plate:b")
+    assert two.cars == {"h1": {CAR, "plate:b"}}
+    assert two.vehicles == {"site": 2}
+    assert left(two).vehicles == {"site": 1}
+    only_b = Occupancy({"plate:b": two.inside["plate:b"]}, {"h1": frozenset({"plate:b"})}, {"site": 1})
+    assert without(two, CAR) == only_b
+    assert cars_of(two.inside) == two.cars
     assert left(two).cars == {"h1": {"plate:b"}}
 
 
@@ -65,6 +71,13 @@ def test_people_on_foot_fill_no_car_park() -> None:
     assert person.vehicles == {}
     assert person.cars == {}
     assert person.inside["p1"] == Inside("site", 1)
+    neighbour = crossed(person, subject="p2", area_from="", area_to="site", at_s=1, household="h1")
+    assert (neighbour.cars, cars_of(neighbour.inside)) == ({}, {})
+
+
+def test_a_car_of_no_household_is_nobodys_quota() -> None:
+    car = entered(household="")
+    assert (car.cars, cars_of(car.inside)) == ({}, {})
 
 
 def test_entries_on_a_credential_are_counted() -> None:

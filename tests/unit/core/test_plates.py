@@ -1,17 +1,23 @@
 """GA 36 plates and the vote over frames."""
 
+from datetime import date, time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gatectl.core.model import PlateColour
 from gatectl.core.plates import (
+    ALPHABET,
     FrameRead,
     PlateVote,
     fold,
     is_emergency,
     is_legal,
+    is_overlay_text,
     length_fits_colour,
+    near_plates,
+    near_plates_why,
     normalise,
     parse_plate,
 )
@@ -72,6 +78,79 @@ def test_look_alikes_fold_together_and_provinces_never() -> None:
     assert fold("京A12345") != fold("津A12345")
 
 
+@given(st.text())
+def test_folding_twice_is_folding_once(text: str) -> None:
+    assert fold(fold(text)) == fold(text)
+    assert len(fold(text)) == len(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2026-11-23",
+        "2026-11-23 12:30:05",
+        "2026/1/3",
+        "26.11.23",
+        "2026年11月23日",
+        "12:30:05",
+        "12：30",
+        "CAM01",
+        "Camera 3",
+        "CH01",
+        "CH-00012",
+        "CH00012",
+        "IPC 00012",
+        "GATE 04",
+        "gate_0004",
+        "AB00099",
+    ],
+)
+def test_what_a_camera_writes_into_its_picture_is_no_plate(text: str) -> None:
+    assert is_overlay_text(text)
+    assert not is_legal(text)
+
+
+@pytest.mark.parametrize("text", ["QB12345", "CH12345", "AB00100", "粤E·12345", "粤E-12345", "京A.12-3.45", "使123456"])
+def test_a_plate_is_no_camera_writing_whatever_stands_between_its_characters(text: str) -> None:
+    assert not is_overlay_text(text)
+    assert is_legal(text)
+
+
+@given(st.dates(date(1970, 1, 1), date(2199, 12, 31)), st.times())
+def test_no_time_stamp_is_a_plate(day: date, clock: time) -> None:
+    for text in (f"{day:%Y-%m-%d}", f"{day:%y/%m/%d}", f"{clock:%H:%M:%S}", f"{day:%Y-%m-%d} {clock:%H:%M:%S}"):
+        assert is_overlay_text(text)
+        assert parse_plate(text) is None
+    for text in (f"{day:%Y%m%d}", f"{day:%y%m%d}{clock:%H}", f"{clock:%H%M%S}"):
+        assert parse_plate(text) is None
+
+
+@pytest.mark.parametrize("colour", [PlateColour.BLUE, PlateColour.YELLOW, PlateColour.GREEN, PlateColour.BLACK])
+@pytest.mark.parametrize("text", ["粤E1234警", "琼X1234应急", "QB12345", "WJ粤1234X"])
+def test_a_plate_that_is_always_white_stands_on_no_other_ground(text: str, colour: PlateColour) -> None:
+    assert not length_fits_colour(text, colour)
+    assert length_fits_colour(text, PlateColour.WHITE)
+    assert length_fits_colour(text, None)
+
+
+def test_eight_characters_on_yellow_and_seven_on_yellow_green_do_not_fit() -> None:
+    assert not length_fits_colour("京A12345D", PlateColour.YELLOW)
+    assert not length_fits_colour("京A12345", PlateColour.YELLOW_GREEN)
+    assert length_fits_colour("京A12345", PlateColour.YELLOW)
+    assert length_fits_colour("民航B0150", PlateColour.GREEN)
+
+
+def test_near_plates_are_named_with_the_reason() -> None:
+    others = ("粤E12845", "粤E1Z345", "粤EI2345", "粤ELZ345", "粤E12345", "粤E54321", "粤E123456")
+    assert [(near.text, near.is_lookalike, near.places) for near in near_plates_why("粤E12345", others)] == [
+        ("粤E12845", False, (4,)),
+        ("粤E1Z345", True, (3,)),
+        ("粤EI2345", True, (2,)),
+        ("粤ELZ345", True, (2, 3)),
+    ]
+    assert near_plates("粤E12345", others) == ("粤E12845", "粤E1Z345", "粤EI2345", "粤ELZ345")
+
+
 def voted(*texts: str, probability: float = SURE, colour: PlateColour | None = PlateColour.BLUE) -> PlateVote:
     vote = PlateVote()
     for text in texts:
@@ -101,6 +180,52 @@ def test_one_weak_character_makes_the_whole_read_weak() -> None:
 def test_a_car_without_any_plate_is_an_empty_read() -> None:
     read = PlateVote().result()
     assert (read.text, read.confidence, read.frames) == ("", 0.0, 0)
+
+
+def test_a_votes_distribution_is_the_mean_of_its_frames() -> None:
+    vote = PlateVote()
+    for six, other in ((0.9, 0.08), (0.5, 0.48)):
+        sure = tuple(((char, 0.98),) for char in "粤E1234")
+        shares = (*sure, (("6", six), ("G", other)))
+        vote.add(FrameRead("粤E12346", (*(SURE,) * 6, six), PlateColour.BLUE, shares))
+    read = vote.result()
+    assert [char for char, _ in read.chars[6].candidates] == ["6", "G"]
+    assert [share for _, share in read.chars[6].candidates] == pytest.approx([0.7, 0.28])
+    assert read.confidence == pytest.approx(0.7)
+
+
+def test_a_frame_that_tells_no_distribution_counts_with_its_probability() -> None:
+    vote = voted("粤E12346")
+    vote.add(FrameRead("粤E12346", (0.6,) * 7, PlateColour.BLUE, ((("粤", 0.6),),)))
+    ((char, share),) = vote.result().chars[0].candidates
+    assert char == "粤"
+    assert share == pytest.approx((SURE + 0.6) / 2)
+
+
+def test_another_lengths_frames_tell_nothing_of_a_character() -> None:
+    vote = voted("粤E12346", "粤E12346")
+    vote.add(FrameRead("粤ED12346", (0.5,) * 8, PlateColour.GREEN))
+    assert len(vote.result().chars) == 7
+
+
+characters = st.sampled_from(ALPHABET)
+distribution = st.dictionaries(characters, st.floats(0, 1), max_size=7).map(
+    lambda told: tuple((char, share / max(1.0, sum(told.values()))) for char, share in told.items())
+)
+
+
+@given(st.data(), st.integers(1, 6))
+def test_a_votes_shares_sum_to_one_at_most_and_are_ranked(data: st.DataObject, frames: int) -> None:
+    vote = PlateVote()
+    for _ in range(frames):
+        text = data.draw(st.text(ALPHABET, min_size=7, max_size=8))
+        chars = data.draw(st.lists(distribution, min_size=len(text), max_size=len(text)))
+        vote.add(FrameRead(text, (0.9,) * len(text), None, tuple(chars)))
+    for place in vote.result().chars:
+        shares = [share for _, share in place.candidates]
+        assert len(shares) <= 5
+        assert sum(shares) <= 1.0001
+        assert shares == sorted(shares, reverse=True)
 
 
 @given(st.lists(st.builds(FrameRead, st.text(max_size=9), st.lists(st.floats(0, 1), max_size=9).map(tuple), st.none())))

@@ -1,6 +1,6 @@
 """Weeks, holidays, make-up workdays and dates of their own."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 from hypothesis import given
@@ -94,6 +94,7 @@ def test_midnight_belongs_to_the_new_day() -> None:
 
 def test_the_seconds_before_1970_round_down() -> None:
     assert epoch_s(datetime(1969, 12, 31, 23, 59, 59, 500_000, tzinfo=UTC)) == -1
+    assert epoch_s(datetime(1970, 1, 1, 8, 0, 2, tzinfo=timezone(SITE))) == 2
     assert epoch_s(datetime(1970, 1, 1, 0, 0, 1)) == 1  # noqa: DTZ001 - a time without a zone is taken as UTC
 
 
