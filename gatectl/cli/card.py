@@ -17,7 +17,7 @@ from gatectl.cli.office import (
     report_effect,
     site_of_credential,
 )
-from gatectl.core.cards import other_forms, parse_card, printed_forms
+from gatectl.core.cards import other_forms, printed_forms, readings
 from gatectl.core.model import GrantState
 from gatectl.errors import RefusedError
 
@@ -115,15 +115,20 @@ def convert(
     reversed_order: Annotated[bool, typer.Option("--reversed", help="Its last byte stands first.")] = False,
     json: JsonOption = False,
 ) -> None:
-    """Show a card number in every form that cards, lists and readers' displays have."""
+    """Show a card number in every form that cards, lists and readers' displays have, and all that it may mean."""
     try:
-        key = parse_card(number, is_reversed=reversed_order)
+        keys = readings(number, is_reversed=reversed_order)
     except ValueError as error:
         raise RefusedError(f"not a card number: {error}", zh=f"卡号无效:{error}") from error
-    forms = {"key": str(key), **printed_forms(key), **other_forms(key)}
+    cards = [{"key": str(key), **printed_forms(key), **other_forms(key)} for key in keys]
     if json:
-        output.print_json(forms)
-    else:
-        output.print_table(
-            output.pick("写法 号码", "form number").split(), [[name, value] for name, value in forms.items()]
+        output.print_json({**cards[0], "other_readings": cards[1:]})
+        return
+    if len(cards) > 1:
+        output.say(
+            f"这个号码有 {len(cards)} 种读法;登记时可写 key 一行的写法以免混淆",
+            f"this number can be read in {len(cards)} ways; enrol by the form in the line `key` to be sure",
         )
+    names = dict.fromkeys(name for forms in cards for name in forms)
+    heads = [output.pick("写法", "form"), *(output.pick(f"读法 {i}", f"reading {i}") for i in range(1, len(cards) + 1))]
+    output.print_table(heads, [[name, *(forms.get(name, "") for forms in cards)] for name in names])

@@ -15,10 +15,9 @@ WIEGAND_FORMATS: tuple[WiegandFormat, ...] = ("w26", "w34", "h10304", "h10302", 
 
 _PARITY: Mapping[WiegandFormat, tuple[int, tuple[int, int], tuple[int, int]]] = {
     # bits in the frame; the 0-based, end-exclusive ranges that the even first and the odd last bit cover
-    # (PROTOCOLS 2). In the two HID formats of 37 bits the ranges share the 19th bit; in ZKTeco's they do not. ZKTeco's
-    # manuals from about 2018 on print that layout as 37a (3 bits maker, 10 device, 6 site, 16 card number); older
-    # devices call another one, with interleaved parity, by the same name: their frames fail here, seven of eight for
-    # their parity alone.
+    # (PROTOCOLS 2). In the two HID formats of 37 bits the ranges share the 19th bit; in ZKTeco's they do not. That is
+    # the 37a of ZKTeco's manuals of 2020 to 2023 (3 bits maker, 10 device, 6 site, 16 card number); older devices call
+    # another layout, with interleaved parity, by the same name: most of its frames are refused here.
     "w26": (26, (1, 13), (13, 25)),
     "w34": (34, (1, 17), (17, 33)),
     "h10304": (37, (1, 19), (18, 36)),
@@ -81,7 +80,7 @@ def wiegand_key(card_format: WiegandFormat, bits: str) -> CredentialKey:
 
 def wiegand_bits(key: CredentialKey) -> str:
     """The frame that a reader of this key's format sends. Raises ValueError for a key that no such reader sends."""
-    card_format, number = _number(key)
+    card_format, number = _number(parse_card(key))
     size, even, odd = _PARITY[card_format]
     bits = [0, *map(int, f"{number:0{size - 2}b}"), 0]
     bits[0] = sum(bits[slice(*even)]) % 2

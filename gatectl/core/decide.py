@@ -9,11 +9,9 @@ from dataclasses import dataclass, replace
 
 from gatectl.core import rights
 from gatectl.core.case import FAIL, PASS, Case
-from gatectl.core.identify import MIN_PLATE_CONFIDENCE, Found, identify
+from gatectl.core.identify import Found, identify
 from gatectl.core.model import Attempt, Decision, Grant, LaneState, Verdict, WhitelistView
 from gatectl.core.reasons import REASONS, Reason
-
-__all__ = ["MIN_PLATE_CONFIDENCE", "VERDICTS", "decide"]
 
 VERDICTS = {reason: Verdict(info.verdict) for reason, info in REASONS.items() if info.verdict is not None}
 """What each reason means at an entry."""

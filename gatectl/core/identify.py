@@ -12,15 +12,12 @@ from gatectl.core.model import (
     PlateRead,
     Profile,
 )
-from gatectl.core.plate_match import MatchKind, match_plate, opens_by_class
+from gatectl.core.plate_match import MIN_CONFIDENCE, MatchKind, match_plate, opens_by_class
 from gatectl.core.plates import PLATE_PREFIX, is_legal, length_fits_colour
 from gatectl.core.reasons import Reason
 from gatectl.core.trace_words import JOIN
 from gatectl.core.whitelist import find_grant
 
-MIN_PLATE_CONFIDENCE = 0.75
-"""A read below this is a hold, not an opening. It is the least over the characters, after the vote: one doubtful
-character is enough to make another car's plate. docs/benchmarks.md has the reader's errors below and above it."""
 CODE_PREFIX = "code:"
 PASS_PREFIX = "pass:"  # noqa: S105 - a kind of credential
 
@@ -227,8 +224,8 @@ def _doubt(case: Case, read: PlateRead) -> Reason | None:
     fits = length_fits_colour(read.text, read.colour)
     if not case.check("length_fits_colour", f"{len(read.text)} / {colour}", is_ok=fits):
         return Reason.PLATE_AMBIGUOUS
-    is_sure = read.confidence >= MIN_PLATE_CONFIDENCE
-    if not case.check("plate_confidence", f"{read.confidence:.2f} / {MIN_PLATE_CONFIDENCE:.2f}", is_ok=is_sure):
+    is_sure = read.confidence >= MIN_CONFIDENCE
+    if not case.check("plate_confidence", f"{read.confidence:.2f} / {MIN_CONFIDENCE:.2f}", is_ok=is_sure):
         return Reason.PLATE_LOW_CONF
     return None
 

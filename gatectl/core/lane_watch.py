@@ -66,8 +66,6 @@ class AttemptWatch:
         grant = decision.grant
         if decision.reason is Reason.TWO_PERSON and grant is not None:
             self._first, self._first_until_ns = grant.subject or grant.key, tick_ns + SECOND_PERSON_S * _S
-        elif decision.verdict is Verdict.GRANTED:
-            self._first = ""
 
     def _code(self, decision: Decision, tick_ns: int) -> str:
         if decision.verdict is Verdict.GRANTED:
@@ -77,7 +75,6 @@ class AttemptWatch:
         self._wrong_codes_ns = _recent(self._wrong_codes_ns, tick_ns)
         if len(self._wrong_codes_ns) < HAMMER_COUNT:
             return ""
-        self._wrong_codes_ns = []
         self._locked_until_ns = tick_ns + KEYPAD_LOCK_S * _S
         return f"{HAMMER_COUNT} wrong codes within {HAMMER_WINDOW_S} s: keypad locked for {KEYPAD_LOCK_S} s"
 

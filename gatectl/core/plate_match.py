@@ -37,7 +37,7 @@ from itertools import islice
 from math import log10
 
 from gatectl.core.confusion import LOG_DOUBT, LOG_ODDS, READ_AS
-from gatectl.core.model import CharVote, CredentialKey, Grants, PlateRead
+from gatectl.core.model import CharVote, CredentialKey, Grant, Grants, PlateRead
 from gatectl.core.plates import (
     ALPHABET,
     DIGITS,
@@ -49,6 +49,7 @@ from gatectl.core.plates import (
     fold,
     is_emergency,
     is_legal,
+    is_plate,
     length_fits_colour,
     parse_plate,
     plate_key,
@@ -112,6 +113,8 @@ class PlateMatch:
     """The listed plates in question, likeliest first: for the guard's card and the trace."""
     rival: str = ""
     """The likeliest other plate; "" = none is legal."""
+    grant: Grant | None = None
+    """The grant of `key`."""
 
     @property
     def ratio_log10(self) -> float:
@@ -126,8 +129,9 @@ def match_plate(read: PlateRead, grants: Grants) -> PlateMatch:
         return PlateMatch(MatchKind.NONE)
     places = likelihoods(read)
     key = plate_key(text)
-    if grants.get(key) is not None:
-        return _exact(text, key, places, grants)
+    grant = grants.get(key)
+    if grant is not None:
+        return _exact(text, grant, places, grants)
     return _lookalike(read, places, grants)
 
 
@@ -139,7 +143,7 @@ def opens_by_class(read: PlateRead) -> bool:
     if not is_emergency(read.text) or not length_fits_colour(read.text, read.colour):
         return False
     places = likelihoods(read)
-    likelihood, _rival = _likeliest(places, lambda text: is_legal(text) and not is_emergency(text))
+    likelihood, _rival = _likeliest(places, lambda text: is_plate(text) and not is_emergency(text))
     return _likelihood(read.text, places) >= EXACT_RATIO * likelihood
 
 
@@ -293,15 +297,36 @@ def _over(own: float, other: float) -> float:
 # --- the read's own text is listed ---
 
 
-def _exact(text: str, key: CredentialKey, places: tuple[Options, ...], grants: Grants) -> PlateMatch:
-    likelihood, rival = _likeliest(places, lambda other: other != text and is_legal(other))
+def _exact(text: str, grant: Grant, places: tuple[Options, ...], grants: Grants) -> PlateMatch:
+    key = grant.key
+    likelihood, rival = _likeliest_other(text, places)
     ratio = _over(_likelihood(text, places), likelihood)
     if ratio >= EXACT_RATIO:
-        return PlateMatch(MatchKind.EXACT, key, ratio, EXACT_RATIO, (key,), rival)
+        return PlateMatch(MatchKind.EXACT, key, ratio, EXACT_RATIO, (key,), rival, grant)
     twin = plate_key(rival)
     if rival and grants.get(twin) is not None:
         return PlateMatch(MatchKind.AMBIGUOUS, None, ratio, EXACT_RATIO, (key, twin), rival)
     return PlateMatch(MatchKind.UNSURE, None, ratio, EXACT_RATIO, (key,), rival)
+
+
+def _likeliest_other(text: str, places: tuple[Options, ...]) -> tuple[float, str]:
+    """The likeliest legal plate other than `text`, as `_likeliest` finds it.
+
+    Nearly always it is the read with one character changed: those are looked through first, which is quicker.
+    """
+    if all(options[0][1] == character for options, character in zip(places, text, strict=True)):
+        changed = sorted(
+            [(likelihood, i, char) for i, options in enumerate(places) for likelihood, char in options[1:]],
+            reverse=True,
+        )
+        least = changed[0][0] * changed[1][0] if len(changed) > 1 else 0.0
+        for likelihood, i, char in changed[:_MOST_STRINGS]:
+            if likelihood < least:
+                break  # two changed characters may be likelier
+            other = f"{text[:i]}{char}{text[i + 1 :]}"
+            if is_plate(other):
+                return likelihood, other
+    return _likeliest(places, lambda other: other != text and is_plate(other))
 
 
 # --- it is not ---
@@ -319,16 +344,19 @@ def _lookalike(read: PlateRead, places: tuple[Options, ...], grants: Grants) -> 
     if is_read_legal:
         stranger = max(stranger, (_likelihood(text, places), text))
     ratio = _over(likelihood, stranger[0] or last)
+    grant = grants.get(key)
     candidates = tuple(dict.fromkeys((key, *_alike(key.removeprefix(PLATE_PREFIX), grants), *twins)))
     kind = MatchKind.LOOKALIKE
     if ratio * EXACT_RATIO < 1:
         kind = MatchKind.NONE
-    elif len(candidates) > 1 or not _is_colour_right(read, key, grants):
+    elif grant is None or len(candidates) > 1 or not _is_colour_right(read, grant):
         kind = MatchKind.AMBIGUOUS
     elif ratio < bound:
-        rival = plate_key(stranger[1])
-        kind = MatchKind.AMBIGUOUS if stranger[1] and grants.get(rival) is not None else MatchKind.UNSURE
-    return PlateMatch(kind, key if kind is MatchKind.LOOKALIKE else None, ratio, bound, candidates, stranger[1])
+        is_rival_listed = bool(stranger[1]) and grants.get(plate_key(stranger[1])) is not None
+        kind = MatchKind.AMBIGUOUS if is_rival_listed else MatchKind.UNSURE
+    if kind is MatchKind.LOOKALIKE:
+        return PlateMatch(kind, key, ratio, bound, candidates, stranger[1], grant)
+    return PlateMatch(kind, None, ratio, bound, candidates, stranger[1])
 
 
 def _hypotheses(
@@ -342,7 +370,7 @@ def _hypotheses(
     for likelihood, text in _first(places):
         if likelihood * EXACT_RATIO < other[0]:
             break  # whatever is listed from here on is out of the question
-        if not is_legal(text):
+        if not is_plate(text):
             continue
         folded = fold(text)
         if folded not in found:
@@ -362,10 +390,9 @@ def _alike(text: str, grants: Grants) -> tuple[CredentialKey, ...]:
     return tuple(key for key in grants.alike(fold(text)) if len(key) == len(PLATE_PREFIX) + len(text))
 
 
-def _is_colour_right(read: PlateRead, key: CredentialKey, grants: Grants) -> bool:
+def _is_colour_right(read: PlateRead, grant: Grant) -> bool:
     """A look-alike opens only on the colour that its owner's plate has."""
-    grant = grants.get(key)
-    plate = parse_plate(key.removeprefix(PLATE_PREFIX))
-    if grant is None or plate is None or read.colour is None or not length_fits_colour(plate.text, read.colour):
+    plate = parse_plate(grant.key.removeprefix(PLATE_PREFIX))
+    if plate is None or read.colour is None or not length_fits_colour(plate.text, read.colour):
         return False
     return read.colour is grant.colour if grant.colour is not None else read.colour in plate.colours

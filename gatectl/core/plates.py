@@ -44,6 +44,7 @@ _KINDS: tuple[tuple[str, str, frozenset[PlateColour]], ...] = (
     ("civil_aviation", "民航[A-Z]?[0-9A-Z]{4,5}", frozenset({_G})),
     ("farm", f"{_P}[0-9]{{7}}", frozenset({_G})),
 )
+_ANY = re.compile("|".join(pattern for _, pattern, _ in _KINDS))
 _NO_PROVINCE = frozenset({"army", "embassy"})
 """Kinds without a Chinese character of their own place: what a camera writes could be read as one."""
 _WHITE_ONLY = frozenset({_W})
@@ -95,6 +96,7 @@ class FrameRead:
     chars: tuple[CharShares, ...] = ()
 
 
+@lru_cache(maxsize=1024)  # a decision asks several times of the same few texts
 def normalise(text: str) -> str:
     """Separators gone, full width to half, upper case, traditional 粵 to 粤."""
     return _STRIPPED.sub("", text.translate(_WIDE)).upper().replace("粵", "粤")
@@ -108,18 +110,19 @@ def is_overlay_text(text: str) -> bool:
     return _OVERLAY.fullmatch(text.translate(_WIDE).strip().upper()) is not None
 
 
+@lru_cache(maxsize=1024)
 def parse_plate(text: str) -> ParsedPlate | None:
     """The plate in `text` after normalising, or None when GA 36 knows no such plate or it is a camera's own writing."""
-    plate = _parsed(normalise(text))
-    return None if plate is not None and plate.kind in _NO_PROVINCE and is_overlay_text(text) else plate
-
-
-@lru_cache(maxsize=4096)
-def _parsed(plate: str) -> ParsedPlate | None:
+    plate = normalise(text)
     for kind, pattern, colours in _COMPILED:
         if pattern.fullmatch(plate):
-            return ParsedPlate(plate, kind, colours)
+            return None if kind in _NO_PROVINCE and is_overlay_text(text) else ParsedPlate(plate, kind, colours)
     return None
+
+
+def is_plate(text: str) -> bool:
+    """As `is_legal`, of a text that is normalised already: what a search over many strings asks."""
+    return _ANY.fullmatch(text) is not None
 
 
 def is_legal(text: str) -> bool:

@@ -30,7 +30,7 @@ class CardPresented:
 
 @dataclass(frozen=True, slots=True)
 class CodeTyped:
-    """Digits were entered on a keypad, or shown to a scanner. They are secrets: never logged."""
+    """1 to 8 digits were entered on a keypad, or 4 to 8 shown to a scanner. They are secrets: never logged."""
 
     reader: str
     digits: str = field(repr=False)
@@ -39,10 +39,10 @@ class CodeTyped:
 
 @dataclass(frozen=True, slots=True)
 class PassShown:
-    """A scanner read a text that may be a visitor pass."""
+    """A scanner read a text that may be a visitor pass: who holds the text may pass, so it is never logged."""
 
     reader: str
-    text: str
+    text: str = field(repr=False)
     tick_ns: int
 
 

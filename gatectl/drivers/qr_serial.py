@@ -9,6 +9,7 @@ BAUD = 9600
 MAX_LINE_BYTES = 400
 """A longer line is no pass of ours: it is dropped up to its end."""
 _READ_TIMEOUT_S = 0.1
+_ENDS = frozenset(b"\r\n")
 
 
 class LineParser:
@@ -23,7 +24,7 @@ class LineParser:
         """The complete lines; never raises."""
         found = []
         for byte in data:
-            if byte in b"\r\n":
+            if byte in _ENDS:
                 if self._is_noise:
                     self.noise_lines += 1
                 elif self._line:

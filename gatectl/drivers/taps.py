@@ -3,6 +3,8 @@
 from gatectl.core.codes import MAX_DIGITS
 from gatectl.core.model import CredentialKey
 
+_DIGITS = frozenset("0123456789")
+
 
 class TapFilter:
     """Makes one tap of a card's frames: the same card within `repeat_s` of its last frame is the same tap."""
@@ -22,7 +24,10 @@ class TapFilter:
 
 
 class Keypad:
-    """Collects one keypad's keys: `#` enters, `*` clears; a pause, or more digits than any code has, clears too."""
+    """Collects one keypad's keys: `#` enters; `*`, a pause and any other key clear.
+
+    More digits than any code has make an entry void up to its `#`, so that its tail is not taken for a code.
+    """
 
     PAUSE_NS = 10_000_000_000
 
@@ -31,15 +36,15 @@ class Keypad:
         self._last_ns = 0
 
     def press(self, key: str, tick_ns: int) -> str | None:
-        """The digits that were entered with this key; None while they are being typed, or for an empty entry."""
+        """The 1 to 8 digits that this key enters; None while they are being typed, or for an empty or void entry."""
         if tick_ns - self._last_ns > self.PAUSE_NS:
             self._digits = ""
         self._last_ns = tick_ns
         if key == "#":
             entered, self._digits = self._digits, ""
-            return entered or None
-        if key == "*" or key not in "0123456789" or len(self._digits) == MAX_DIGITS:
+            return entered if 0 < len(entered) <= MAX_DIGITS else None
+        if key not in _DIGITS:
             self._digits = ""
-        else:
+        elif len(self._digits) <= MAX_DIGITS:
             self._digits += key
         return None

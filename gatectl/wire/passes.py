@@ -1,6 +1,6 @@
 """Visitor passes: a few signed bytes in a QR code, verified at the gate without a network.
 
-    body = 'G' version | kid 4 | nonce 8 | from u32 | minutes u24 | uses u8 | profile u8 | site text | n u8, lanes text*
+    body = 'G' version | kid 4 | nonce 8 | from u32 | until u32 | uses u8 | profile u8 | site text | n u8, lanes text*
     text = base32( body | Ed25519 signature 64 ), upper case without padding: what a QR code stores as alphanumeric
 
 Numbers are big-endian, `text` a u8 length and UTF-8. Times are UTC seconds; a pass for one lane has about 120 bytes,
@@ -9,6 +9,7 @@ Numbers are big-endian, `text` a u8 length and UTF-8. Times are UTC seconds; a p
 
 import base64
 import binascii
+import re
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,10 +23,9 @@ from gatectl.errors import PayloadError
 MAX_TEXT = 400
 """Longer text is no pass of ours."""
 KID_BYTES, NONCE_BYTES = 4, 8
-MAX_MINUTES = (1 << 24) - 1
-"""31 years."""
+MAX_LANES = 16
 _MAGIC = b"G\x01"
-_FIXED = struct.Struct(">2s4s8sI3sBB")
+_FIXED = struct.Struct(">2s4s8sIIBB")
 _SIGNATURE_BYTES = 64
 _CONTEXT = b"gatectl pass 1\0"
 """Signed before the body, so that no other signature of the same key can be taken for a pass."""
@@ -35,7 +35,7 @@ _PROFILES = tuple(Profile)
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """What an issuer promises. `valid_until_s` is a whole number of minutes after `valid_from_s`."""
+    """What an issuer promises, from `valid_from_s` until just before `valid_until_s`; `lanes` () = all of the site."""
 
     site: SiteId
     lanes: tuple[str, ...]
@@ -47,37 +47,40 @@ class Pass:
 
 
 def encode_pass(visit: Pass, kid: str, key: Ed25519PrivateKey) -> str:
-    """The signed text of a pass; `kid` is 8 hex digits. Raises ValueError for what does not fit."""
-    minutes, rest = divmod(visit.valid_until_s - visit.valid_from_s, 60)
-    if rest or not 0 < minutes <= MAX_MINUTES:
-        raise ValueError("a pass is valid for a whole number of minutes, one at least")
+    """The signed text of a pass; `kid` names the key, 8 lower-case hex digits. Raises ValueError with words."""
+    if not re.fullmatch(r"[0-9a-f]{8}", kid):
+        raise ValueError(f"a pass names its issuer by {2 * KID_BYTES} lower-case hex digits, not {kid!r}")
+    if not 0 <= visit.valid_from_s < visit.valid_until_s < 1 << 32:
+        raise ValueError("a pass begins before it ends, between 1970 and 2106")
     if len(visit.nonce) != NONCE_BYTES or not 0 < visit.uses < 256:
         raise ValueError(f"a pass has a nonce of {NONCE_BYTES} bytes and 1 to 255 uses")
-    try:
-        fixed = _FIXED.pack(
-            _MAGIC,
-            bytes.fromhex(kid),
-            visit.nonce,
-            visit.valid_from_s,
-            minutes.to_bytes(3, "big"),
-            visit.uses,
-            _PROFILES.index(visit.profile),
-        )
-    except struct.error as error:
-        raise ValueError(f"a time that a pass cannot hold: {error}") from error
+    if len(visit.lanes) > MAX_LANES:
+        raise ValueError(f"a pass names at most {MAX_LANES} lanes; none of them named means every lane")
+    fixed = _FIXED.pack(
+        _MAGIC,
+        bytes.fromhex(kid),
+        visit.nonce,
+        visit.valid_from_s,
+        visit.valid_until_s,
+        visit.uses,
+        _PROFILES.index(visit.profile),
+    )
     body = fixed + _text(visit.site) + bytes([len(visit.lanes)]) + b"".join(_text(lane) for lane in visit.lanes)
     text = base64.b32encode(body + key.sign(_CONTEXT + body)).decode().rstrip("=")
     if len(text) > MAX_TEXT:
-        raise ValueError(f"{len(visit.lanes)} lanes are too many for a QR code: leave them out to mean every lane")
+        raise ValueError("the names of these lanes are too long for a pass; none of them named means every lane")
     return text
 
 
 def read_pass(text: str, issuers: Mapping[str, bytes]) -> PassClaim:
-    """What a scanned pass says, and whether one of the issuers signed it. Raises PayloadError for what is no pass."""
+    """What a scanned pass says, and whether the issuer that it names signed it; `issuers` as in `WhitelistView`.
+
+    Upper and lower case are the same text. Raises PayloadError only for what is no pass of ours at all.
+    """
     data = _decoded(text)
     body, signature = data[:-_SIGNATURE_BYTES], data[-_SIGNATURE_BYTES:]
     try:
-        magic, kid, nonce, from_s, minutes, uses, profile = _FIXED.unpack_from(body)
+        magic, kid, nonce, from_s, until_s, uses, profile = _FIXED.unpack_from(body)
         site, at = _read_text(body, _FIXED.size)
         lanes = []
         count, at = body[at], at + 1
@@ -89,7 +92,7 @@ def read_pass(text: str, issuers: Mapping[str, bytes]) -> PassClaim:
             site=SiteId(site),
             lanes=tuple(lanes),
             valid_from_s=from_s,
-            valid_until_s=from_s + 60 * int.from_bytes(minutes, "big"),
+            valid_until_s=until_s,
             uses=uses,
             profile=_PROFILES[profile],
             is_genuine=_is_genuine(issuers.get(kid.hex()), body, signature),
@@ -103,9 +106,10 @@ def read_pass(text: str, issuers: Mapping[str, bytes]) -> PassClaim:
 
 def _decoded(text: str) -> bytes:
     """Bytes of exactly the text that `encode_pass` would write for them. Raises PayloadError."""
-    text = text.strip().upper()
-    if not 0 < len(text) <= MAX_TEXT:
-        raise PayloadError("not a pass: too long or empty")
+    text = text.strip()
+    if not text.isascii() or not 0 < len(text) <= MAX_TEXT:
+        raise PayloadError("not a pass: empty, too long, or other characters than a pass has")
+    text = text.upper()
     try:
         data = base64.b32decode(text + "=" * (-len(text) % 8))
     except (binascii.Error, ValueError) as error:

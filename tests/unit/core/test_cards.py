@@ -13,6 +13,7 @@ from gatectl.core.cards import (
     other_forms,
     parse_card,
     printed_forms,
+    readings,
     wiegand_bits,
     wiegand_key,
 )
@@ -53,8 +54,8 @@ def test_every_single_bit_error_is_refused(card_format: str, bits: str) -> None:
 
 
 def test_the_zk_format_leaves_no_data_bit_without_parity_and_shares_none() -> None:
-    bits = wiegand_bits(CredentialKey("zk37a:1"))
-    assert wiegand_key("zk37a", bits) == "zk37a:1"
+    bits = "1" + "1" + "0" * 16 + "0" * 17 + "1" + "0"  # even over bits 2-18, odd over 19-36
+    assert wiegand_key("zk37a", bits) == f"zk37a:{(1 << 34) + 1}"
     for i in range(37):
         with pytest.raises(ValueError, match="parity"):
             wiegand_key("zk37a", bits[:i] + ("1" if bits[i] == "0" else "0") + bits[i + 1 :])
@@ -76,6 +77,54 @@ def test_every_key_of_every_format_has_one_frame(card_format: WiegandFormat, num
 def test_a_key_of_no_wiegand_reader_has_no_frame() -> None:
     with pytest.raises(ValueError, match="plate"):
         wiegand_bits(CredentialKey("plate:粤E12345"))
+    with pytest.raises(ValueError, match="no Wiegand reader"):
+        wiegand_bits(CredentialKey("em:010063E9AE"))
+    with pytest.raises(ValueError, match="65535"):
+        wiegand_bits(CredentialKey("w26:1:70000"))
+
+
+@pytest.mark.parametrize(
+    ("text", "keys"),
+    [
+        ("0006547886", ("w34:0063E9AE", "em:0006547886")),
+        ("9999999999", ("em:9999999999",)),
+        ("01234567", ("w26:12:34567", "w34:0012D687", "w34:01234567")),
+        ("99959822", ("w34:05F5440E", "w34:99959822")),
+        ("6547886", ("w26:65:47886", "w34:0063E9AE")),
+        ("012,34567", ("w26:12:34567",)),
+        ("0063E9AE", ("w34:0063E9AE",)),
+        ("h10304:100:12345", ("h10304:100:12345",)),
+    ],
+)
+def test_a_number_that_can_be_read_in_several_ways_shows_them_all(text: str, keys: tuple[str, ...]) -> None:
+    assert readings(text) == keys
+
+
+@given(st.from_regex(r"\A(?:[0-9]{5,10}|[0-9A-F]{8}|[0-9A-F]{10}|[0-9]{1,3},[0-9]{1,5})\Z"))
+def test_what_a_card_list_takes_is_the_first_reading(text: str) -> None:
+    try:
+        taken = parse_card(text)
+    except ValueError:
+        return
+    assert readings(text)[0] == taken
+
+
+def test_readings_in_reversed_order_leave_out_what_has_none() -> None:
+    assert readings("01234567", is_reversed=True) == ("w34:87D61200", "w34:67452301")
+    with pytest.raises(ValueError, match="reversed"):
+        readings("012,34567", is_reversed=True)
+    with pytest.raises(ValueError, match="no card number"):
+        readings("hello")
+
+
+@given(st.integers(0, 2**40 - 1))
+def test_every_printed_form_is_read_as_a_form_of_the_same_card(number: int) -> None:
+    key = CredentialKey(f"em:{number:010X}")
+    of_the_card = {key, *derived_keys(key)}
+    for text in (*printed_forms(key).values(), other_forms(key)["hex8"]):
+        assert of_the_card & set(readings(text))
+    for text in (other_forms(key)["reversed_hex"], other_forms(key)["reversed_dec10"]):
+        assert of_the_card & set(readings(text, is_reversed=True))
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ from builders import (
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gatectl.core.decide import MIN_PLATE_CONFIDENCE, VERDICTS, decide
+from gatectl.core.decide import VERDICTS, decide
 from gatectl.core.model import (
     AccessLevel,
     Attempt,
@@ -44,6 +44,7 @@ from gatectl.core.model import (
     WhitelistView,
     Window,
 )
+from gatectl.core.plate_match import MIN_CONFIDENCE
 from gatectl.core.reasons import REASONS, Reason
 
 CLEANING = Schedule("cleaning", (Window(0, 8 * 60, 12 * 60),))
@@ -108,7 +109,7 @@ def test_a_car_is_held_with_its_reason(grant: Grant, reason: Reason) -> None:
     ("read", "reason"),
     [
         (a_read("", 0.0, colour=None, frames=0), Reason.PLATE_NONE),
-        (a_read(confidence=MIN_PLATE_CONFIDENCE - 0.001), Reason.PLATE_LOW_CONF),
+        (a_read(confidence=MIN_CONFIDENCE - 0.001), Reason.PLATE_LOW_CONF),
         (a_read(colour=PlateColour.GREEN), Reason.PLATE_AMBIGUOUS),
         (a_read("粤E1O3456"), Reason.PLATE_AMBIGUOUS),
         (a_read("粤E1I3O5"), Reason.PLATE_LOW_CONF),
@@ -130,7 +131,7 @@ def doubtful(text: str, place: int, other: str, share: float) -> PlateRead:
 
 
 def test_a_read_at_the_very_threshold_is_looked_up_and_opens_when_nothing_else_explains_it() -> None:
-    for confidence, reason in ((MIN_PLATE_CONFIDENCE, Reason.PLATE_OK), (0.7499, Reason.PLATE_LOW_CONF)):
+    for confidence, reason in ((MIN_CONFIDENCE, Reason.PLATE_OK), (0.4999, Reason.PLATE_LOW_CONF)):
         chars = tuple(CharVote(((char, 0.99999),)) for char in PLATE)
         read = a_read(confidence=confidence, chars=chars)
         assert decide(a_plate_attempt(read), a_view(), a_state()).reason is reason

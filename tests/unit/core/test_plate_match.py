@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gatectl.core import plate_match
 from gatectl.core.model import CharVote, CredentialKey, Grant, GrantState, PlateColour, PlateRead
 from gatectl.core.plate_match import (
     EXACT_RATIO,
@@ -151,6 +152,8 @@ def test_an_illegal_read_opens_as_the_one_listed_plate_that_it_looks_like() -> N
     assert (match.kind, match.key) == (MatchKind.LOOKALIKE, plate_key("粤E10345"))
     assert match.ratio >= LOOKALIKE_RATIO
     assert match.ratio_log10 > 4
+    assert match.grant is not None
+    assert match.grant.key == match.key
 
 
 def test_an_illegal_read_stays_out_when_a_strangers_plate_looks_like_it_too() -> None:
@@ -219,6 +222,17 @@ def test_a_doubtful_police_sign_opens_for_nobody() -> None:
     assert not opens_by_class(a_sure_read("粤E1234警", PlateColour.WHITE, p6=doubt))
     assert not opens_by_class(a_sure_read("粤E1234警", BLUE))
     assert not opens_by_class(a_sure_read(OWN))
+
+
+@given(ordinary, st.lists(votes, min_size=7, max_size=7), st.booleans())
+def test_the_quick_search_for_a_rival_finds_what_the_whole_one_finds(
+    text: str, chars: list[CharVote], is_sure: bool
+) -> None:
+    if is_sure:  # the read's own characters are the likeliest: what the quick search is for
+        chars = [CharVote(((char, 1.0), *vote.candidates[1:])) for char, vote in zip(text, chars, strict=True)]
+    places = likelihoods(PlateRead(text, 0.9, BLUE, 2, tuple(chars)))
+    whole = plate_match._likeliest(places, lambda other: other != text and is_legal(other))
+    assert plate_match._likeliest_other(text, places)[0] == pytest.approx(whole[0], rel=1e-9)
 
 
 def test_likelihoods_start_with_the_reads_own_character() -> None:

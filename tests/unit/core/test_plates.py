@@ -15,6 +15,7 @@ from gatectl.core.plates import (
     is_emergency,
     is_legal,
     is_overlay_text,
+    is_plate,
     length_fits_colour,
     near_plates,
     near_plates_why,
@@ -76,6 +77,11 @@ def test_emergency_and_police_plates_are_known_by_their_class() -> None:
 def test_look_alikes_fold_together_and_provinces_never() -> None:
     assert fold("粤E1O8B5") == fold("粤E10885")
     assert fold("京A12345") != fold("津A12345")
+
+
+@given(st.one_of(st.text(ALPHABET, max_size=9), st.text(max_size=9)))
+def test_a_search_finds_those_texts_legal_that_are_and_the_channels_names(text: str) -> None:
+    assert is_plate(normalise(text)) == (is_legal(text) or (is_overlay_text(text) and is_plate(normalise(text))))
 
 
 @given(st.text())

@@ -1,6 +1,6 @@
 """docs/lane.md prints the lane's tables and figures as they are.
 
-`PYTHONPATH=tests python tests/unit/core/test_lane_page.py` writes them anew.
+`PYTHONPATH=tests python tests/docs/test_lane_page.py` writes them anew.
 """
 
 import re
@@ -11,7 +11,7 @@ from gatectl.bench.lane_walk import run
 from gatectl.core.lane_rows import PEDESTRIAN, VEHICLE
 from gatectl.core.lane_table import Do, Phase, Symbol, Table, When
 
-PAGE = Path(__file__).resolve().parents[3] / "docs" / "lane.md"
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "lane.md"
 
 
 def _words(items: Iterable[Symbol | Do | When], between: str) -> str:
