@@ -181,7 +181,7 @@ def _plate(case: Case, read: PlateRead) -> Found:
 def _match(case: Case, read: PlateRead) -> Found:
     """The grant of the listed plate that this read surely is."""
     match = match_plate(read, case.view.grants)
-    grant = case.view.grants.get(match.key) if match.key is not None else None
+    grant = match.grant
     if match.candidates:
         value = f"{match.ratio:.1e} / {match.bound:.0e}"
         case.note("likelihood", JOIN.join((value, match.rival) if match.rival else (value,)), PASS if grant else FAIL)

@@ -318,8 +318,6 @@ class LaneDrive:
 
     def confirm(self) -> None:
         """The sensor says open."""
-        if self.opening is not None:
-            self.opening.has_opened = True
         is_standing = self.motion.phase is Phase.STANDING
         for waiting in self._waiting:
             if is_standing or not waiting.is_queued:

@@ -71,6 +71,8 @@ _LEAST_SHARE = 1e-6
 """Nothing is less likely than this: what the told characters leave of 1 is spread over the untold ones."""
 _TOLD = 4
 """Untold characters tried a position, those that the reader most often takes for what it read."""
+_FEW = 3
+"""Options a place (the read's own character and two more) that nearly always hold its likeliest rival."""
 _MOST_STRINGS = 48
 """Strings looked at for a read that is not listed itself; the next one's likelihood then stands for all others'."""
 _SERIAL = LETTERS + DIGITS
@@ -222,24 +224,27 @@ def _standing(length: int) -> tuple[str, ...]:
     return tuple(_SERIAL + WORDS if i == length - 1 and i > 1 else places[i] for i in range(length))
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=4096)
 def _options(character: str, told: CharShares, standing: str) -> Options:
     shares = {char: max(share, _LEAST_SHARE) for char, share in told if 0 < share <= 1}
     shares.setdefault(character, _LEAST_SHARE)
-    top = max(shares, key=lambda char: (shares[char], char == character))
-    top_share = shares[top]
+    top, top_share = character, shares[character]
+    for char, share in shares.items():
+        if share > top_share:
+            top, top_share = char, share
     rest = (1 - sum(shares.values())) / max(1, len(standing) - len(shares))
-    untold = max(min(rest, *shares.values()), _LEAST_SHARE)
+    untold_odds = top_share / max(min(rest, *shares.values()), _LEAST_SHARE)
     rivals = _rivals(top, standing)
+    rates = rivals.rates
     options: list[tuple[float, str]] = []
     for other, share in shares.items():
-        if other in rivals.rates:
-            options.append((_weight(rivals.rates[other], top_share / share), other))
+        if other in rates:
+            options.append((_weight(rates[other], top_share / share), other))
         elif other == character and other != top:
             # The read's own character cannot stand here: it is kept, so that the read has a likelihood.
             options.append((share / top_share, other))
     unseen = (other for other in rivals.ranked[: _TOLD + len(shares)] if other not in shares)
-    options += [(_weight(rivals.rates[other], top_share / untold), other) for other in unseen]
+    options.extend((_weight(rates[other], untold_odds), other) for other in unseen)
     options.sort(reverse=True)
     return ((1.0, top), *options)
 
@@ -315,21 +320,32 @@ def _likeliest_other(text: str, places: tuple[Options, ...]) -> tuple[float, str
     Nearly always it is the read with one character changed: those are looked through first, which is quicker.
     """
     if all(options[0][1] == character for options, character in zip(places, text, strict=True)):
-        changed = sorted(
-            [(likelihood, i, char) for i, options in enumerate(places) for likelihood, char in options[1:]],
-            reverse=True,
-        )
-        least = changed[0][0] * changed[1][0] if len(changed) > 1 else 0.0
-        for likelihood, i, char in changed[:_MOST_STRINGS]:
-            if likelihood < least:
-                break  # two changed characters may be likelier
-            other = f"{text[:i]}{char}{text[i + 1 :]}"
-            if is_plate(other):
-                return likelihood, other
+        for most in (_FEW, _MOST_STRINGS):
+            found = _changed_once(text, places, most)
+            if found is not None:
+                return found
     return _likeliest(places, lambda other: other != text and is_plate(other))
 
 
 # --- it is not ---
+
+
+def _changed_once(text: str, places: tuple[Options, ...], most: int) -> tuple[float, str] | None:
+    """The likeliest legal plate with one character changed, of `most` options a place; None when it is not certain."""
+    changed = sorted(
+        [(options[rank][0], i, rank) for i, options in enumerate(places) for rank in range(1, min(most, len(options)))],
+        reverse=True,
+    )
+    least = changed[0][0] * changed[1][0] if len(changed) > 1 else 0.0
+    for likelihood, i, rank in changed[:_MOST_STRINGS]:
+        if likelihood < least:
+            return None  # two changed characters may be likelier
+        other = f"{text[:i]}{places[i][rank][1]}{text[i + 1 :]}"
+        if is_plate(other):
+            return likelihood, other
+        if rank == most - 1:
+            return None  # this place's next option may be likelier than the others'
+    return None
 
 
 def _lookalike(read: PlateRead, places: tuple[Options, ...], grants: Grants) -> PlateMatch:

@@ -2,6 +2,7 @@
 
 import argparse
 import fcntl
+import gc
 import json
 import os
 import signal
@@ -219,6 +220,8 @@ class Daemon:
         self.uplink.start()
         self.store.submit(self.maker.system(Reason.STARTED, words))
         self._await_barriers()
+        gc.collect()
+        gc.freeze()  # what lives as long as the daemon is not looked through again in the middle of a decision
         self._write_ready()
         self.health.notify("READY=1")
         _log.info(

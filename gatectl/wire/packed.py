@@ -15,7 +15,7 @@ from gatectl.core.model import CredentialKey, Grant, Household
 from gatectl.core.plates import PLATE_PREFIX, fold
 from gatectl.core.whitelist import LOW_24, low_32
 from gatectl.errors import PayloadError
-from gatectl.wire.rows import GrantCheck, decode_row, read_grant, row_prefix, ruling_of
+from gatectl.wire.rows import GrantCheck, decode_row, read_grant, read_household, row_prefix
 
 _GRANT = b"\x93\xa5grant"
 _HOUSEHOLD = b"\x93\xa9household"
@@ -240,10 +240,9 @@ class PackedList:
         if row is None:
             return None
         try:
-            household: Household = ruling_of(decode_row(row))
+            return read_household(row)
         except PayloadError:
             return None
-        return household
 
     def _find(self, prefix: bytes, over: Mapping[bytes, bytes | None]) -> bytes | None:
         return over[prefix] if prefix in over else self._table.get(prefix)

@@ -135,6 +135,29 @@ def _grant(kind: Any, row_id: Any, fields: dict[str, Any]) -> Grant:
     return Grant(CredentialKey(row_id), state, levels, **values)
 
 
+_HOUSEHOLD_TYPES: Mapping[str, tuple[type, ...]] = {
+    "quota": (int, type(None)),
+    "unloading_s": (int,),
+    "cars": (list,),
+    "is_card_for_car": (bool,),
+}
+
+
+def read_household(data: bytes) -> Household:
+    """The household in a row's canonical bytes: by hand too, one is read for most cars. Raises PayloadError."""
+    try:
+        return _household(*unpackb(data))
+    except (ValueError, TypeError, KeyError, AttributeError, msgpack.UnpackException) as error:
+        raise PayloadError(f"not a household row: {error!r}", data) from error
+
+
+def _household(kind: Any, row_id: Any, fields: dict[str, Any]) -> Household:
+    if kind != "household" or any(type(value) not in _HOUSEHOLD_TYPES[name] for name, value in fields.items()):
+        raise ValueError("not a household, or one with wrong fields")
+    cars = tuple(CredentialKey(str(key)) for key in fields.pop("cars", ()))
+    return Household(str(row_id), cars=cars, **fields)
+
+
 class GrantCheck:
     """Checks the rows of one list without building their grants: shapes and words once seen are known to be good."""
 

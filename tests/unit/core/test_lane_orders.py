@@ -134,6 +134,31 @@ def test_an_order_that_waits_for_its_turn_is_confirmed_when_a_fire_opens_the_lan
     gate.sense(InputName.FIRE, True)
     gate.sense(InputName.ARM_UP, False)
     assert answers(gate.sense(InputName.ARM_UP, True)) == [("c2", "confirmed")]
+    assert answers(gate.wait(70)) == []
+
+
+def test_an_order_that_waited_for_its_turn_is_answered_once() -> None:
+    gate = held()
+    gate.order("c1")
+    gate.arm(is_up=True)
+    gate.sense(InputName.SAFETY, True)
+    gate.present(a_plate_attempt(a_read("粤B00001")))
+    gate.order("c2")
+    assert answers(gate.sense(InputName.SAFETY, False)) == [("c2", "confirmed")]
+    assert answers(gate.wait(70)) == []
+
+
+def test_two_orders_that_wait_are_each_answered_at_their_own_turn() -> None:
+    gate = held()
+    gate.order("c1")
+    gate.arm(is_up=True)
+    gate.sense(InputName.SAFETY, True)
+    for command, plate in (("c2", "粤B00001"), ("c3", "粤B00002")):
+        gate.present(a_plate_attempt(a_read(plate)))
+        gate.order(command)
+    assert answers(gate.sense(InputName.SAFETY, False)) == [("c2", "confirmed")]
+    gate.sense(InputName.SAFETY, True)
+    assert answers(gate.sense(InputName.SAFETY, False)) == [("c3", "confirmed")]
 
 
 # --- emergencies ---
@@ -164,7 +189,8 @@ def test_an_emergency_that_the_arm_does_not_follow_is_unconfirmed_told_and_tried
     gate.emergency()
     effects = gate.wait(gate.lane.arm_up_timeout_s)
     assert answers(effects) == [("e1", "unconfirmed")]
-    assert len(all_of(OpenBarrier, [*effects, *gate.wait(gate.lane.arm_up_timeout_s)])) == 2
+    again = gate.opened_for([*effects, *gate.wait(gate.lane.arm_up_timeout_s)])
+    assert again == 2 * [gate.last(Reason.EMERGENCY_MANUAL)]
     assert gate.reasons().count(Reason.RELAY_NO_EFFECT) == 1
 
 
