@@ -503,3 +503,32 @@ def test_at_an_exit_and_in_an_emergency_no_queue_is_full(why: str) -> None:
     assert not gate.machine.is_held
     assert (gate.records[-1].outcome, gate.records[-1].ref) == ("merged", "a2")
     assert gate.opened_for(gate.sense(InputName.SAFETY, False))[0].id == "a3"
+
+
+@pytest.mark.parametrize("is_sure_at_last", [True, False])
+def test_a_held_car_that_turns_out_to_have_a_right_waits_for_the_queue(is_sure_at_last: bool) -> None:
+    cars = tuple(a_plate_grant(f"粤E1000{n}") for n in range(4))
+    gate = LaneGate(view=a_view(*cars, policies=a_policy())).at_rest()
+    gate.sense(InputName.PRESENCE, True)
+    gate.present(a_plate_attempt(a_read("粤E10000")))
+    gate.arm(is_up=True)
+    gate.sense(InputName.SAFETY, True)
+    for text, sure in (("粤E10001", 0.999), ("粤E10002", 0.999), ("粤B00000", 0.2), ("粤E10003", 0.999)):
+        gate.present(a_plate_attempt(a_read(text, sure)))
+    if not is_sure_at_last:
+        gate.present(a_plate_attempt(a_read("粤B00000")))
+    assert bool(all_of(ReadPlate, gate.sense(InputName.SAFETY, False))) is is_sure_at_last
+
+
+def test_a_car_under_the_arm_that_nobody_let_in_does_not_use_up_the_grant_of_the_next() -> None:
+    """Power comes back with a car under the arm; the next one is let in, and then the guard opens for good."""
+    gate = LaneGate(view=a_view(*CARDS, policies=a_policy()))
+    gate.sense(InputName.ARM_UP, True)
+    gate.sense(InputName.SAFETY, False)
+    gate.sense(InputName.SAFETY, True)
+    gate.sense(InputName.PRESENCE, True)
+    gate.present(a_plate_attempt())
+    gate.emergency()
+    first = all_of(Crossed, gate.sense(InputName.SAFETY, False))
+    second = all_of(Crossed, gate.pass_under())
+    assert [x.subject for x in (*first, *second)] == ["", "plate:粤E12345"]

@@ -102,7 +102,8 @@ def test_an_order_behind_a_full_queue_is_refused_and_recorded() -> None:
         gate.present(a_plate_attempt(a_read(plate)))
         effects = gate.order(command)
     assert answers(effects) == [("c4", "refused")]
-    assert gate.last(Reason.COMMAND_REFUSED).actor == "li.wei"
+    refused = gate.last(Reason.COMMAND_REFUSED)
+    assert (refused.actor, refused.ref) == ("li.wei", gate.machine.held_attempt)
     assert gate.machine.motion.queue == 2
     assert gate.machine.is_held
 
