@@ -44,9 +44,12 @@ def standing_open(case: Case) -> Reason | None:
     policy = case.policy
     if policy is None:
         return None
-    if mode(case) is LaneMode.HELD_OPEN:
-        case.note("mode", policy.mode.value, PASS)
+    now = mode(case)
+    if now is LaneMode.HELD_OPEN:
+        case.note("mode", now.value, PASS)
         return Reason.MODE_HOLD_OPEN
+    if now in _CLOSED:
+        return None  # what the office has closed is not opened by its hours
     schedule = case.view.schedules.get(policy.open_schedule or "")
     if schedule is None:
         return None

@@ -44,6 +44,7 @@ RULES: Mapping[str, tuple[str, str]] = {
     "capacity": ("在场车辆", "Vehicles inside"),
     "short_stay": ("临停", "Short stay"),
     "interlock": ("互锁", "Interlock"),
+    "queue": ("等候车辆", "Cars waiting"),
     "guard": ("值班确认", "Guard confirms"),
     "two_person": ("双人验证", "Two-person rule"),
     "exit_open": ("出口自由", "Exit is free"),

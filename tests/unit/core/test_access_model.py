@@ -353,6 +353,16 @@ def test_open_hours_let_everybody_pass_and_with_first_card_in_only_after_the_fir
     assert decide(stranger, first, walking(is_first_card_seen=True)).reason is Reason.SCHEDULE_OPEN
 
 
+@pytest.mark.parametrize("mode", [LaneMode.HELD_CLOSED, LaneMode.EXIT_ONLY, LaneMode.LOCKDOWN])
+def test_open_hours_do_not_open_what_the_office_has_closed(mode: LaneMode) -> None:
+    view = a_view(policies=a_policy(mode=mode, open_schedule="all-day"), schedules=(ALL_DAY,))
+    assert decide(on_foot(key=OTHER_CARD), view, walking()).reason is Reason.CARD_UNKNOWN
+    assert decide(on_foot(), view, walking()).verdict is Verdict.DENIED
+    ended = a_policy(mode=mode, mode_until_s=NOON_S, open_schedule="all-day")
+    after = a_view(policies=ended, schedules=(ALL_DAY,))
+    assert decide(on_foot(key=OTHER_CARD), after, walking()).reason is Reason.SCHEDULE_OPEN
+
+
 def test_open_hours_are_over_at_their_end_and_open_nothing_on_a_clock_that_is_not_trusted() -> None:
     view = a_view(policies=a_policy(open_schedule="morning"), schedules=(MONDAY_MORNING,))
     stranger = on_foot(key=OTHER_CARD)

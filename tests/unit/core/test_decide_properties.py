@@ -286,7 +286,8 @@ def test_a_vehicle_lane_opens_for_no_plate_without_a_vehicle(
 def test_a_closed_lane_lets_in_nobody_but_staff_and_emergencies(
     attempt: Attempt, view: WhitelistView, state: LaneState, mode: LaneMode
 ) -> None:
-    shut = replace(view, policies={attempt.lane: LanePolicy(attempt.lane, mode)})
+    policy = LanePolicy(attempt.lane, mode, open_schedule="hours")
+    shut = replace(view, policies={attempt.lane: policy})
     decision = decide(attempt, shut, state)
     if decision.verdict is Verdict.GRANTED:
         is_staff = decision.grant is not None and decision.grant.profile is Profile.STAFF
