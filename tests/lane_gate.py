@@ -22,7 +22,7 @@ from gatectl.core.lane_io import (
     RefuseOrdered,
     Ticked,
 )
-from gatectl.core.model import AccessEvent, Attempt, ClockTrust, GateId, InputName, Lane, WhitelistView
+from gatectl.core.model import AccessEvent, Attempt, ClockTrust, Crossing, GateId, InputName, Lane, WhitelistView
 from gatectl.core.reasons import Reason
 
 E = TypeVar("E")
@@ -33,6 +33,16 @@ AT_REST = (InputName.ARM_UP, InputName.SAFETY, InputName.PRESENCE, InputName.DOO
 def all_of(kind: type[E], effects: Sequence[Effect]) -> list[E]:
     """The effects of one kind."""
     return [effect for effect in effects if isinstance(effect, kind)]
+
+
+def crossed(effects: Sequence[Effect]) -> list[AccessEvent]:
+    """The recorded passages that count somebody."""
+    return [record.event for record in all_of(Record, effects) if record.event.crossing is not None]
+
+
+def crossings(effects: Sequence[Effect]) -> list[Crossing]:
+    """What the recorded passages count for."""
+    return [event.crossing for event in crossed(effects) if event.crossing is not None]
 
 
 class LaneGate:

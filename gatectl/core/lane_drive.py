@@ -273,7 +273,7 @@ class LaneDrive:
         if self.opening is not None:
             self.opening.has_passed = True
         elif not self.is_pedestrian:
-            self._record_passage(self._scribe.unknown_passage())
+            self.record(self._scribe.unknown_passage())
 
     def _finish(self) -> None:
         """Record how the opening under way ended, if one is, and forget it."""
@@ -287,19 +287,13 @@ class LaneDrive:
             outcome = "no_arm"
         elif not self.is_pedestrian and self.motion.safety in (Safety.UNKNOWN, Safety.FAULTED):
             outcome = "not_seen"
-        self._record_passage(self._scribe.passage(opening, outcome))
+        self.record(self._scribe.passage(opening, outcome))
         if not self.motion.must_stand:
             self.show(Signal.IDLE, Reason.PASSED if opening.has_passed else Reason.NOT_ENTERED)
 
     def _merge(self, cause: Cause) -> None:
         """A grant for the one who is let through already: it ends here, and lets nobody else through."""
-        self._record_passage(self._scribe.passage(Opening(cause), "merged"))
-
-    def _record_passage(self, event: AccessEvent) -> None:
-        self.record(event)
-        crossed = self._scribe.crossed(event)
-        if crossed is not None:
-            self.effects.append(crossed)
+        self.record(self._scribe.passage(Opening(cause), "merged"))
 
     def _alarm(self, reason: Reason, *, is_explaining: bool) -> None:
         ref = self.opening.cause.event.id if self.opening is not None else ""

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from gatectl.core.model import AccessEvent, Attempt, CredentialKey, Direction, InputName, LaneId
+from gatectl.core.model import AccessEvent, Attempt, InputName, LaneId
 from gatectl.core.reasons import Reason
 
 # --- heard ---
@@ -137,29 +137,6 @@ class CommandAnswered:
 
 
 @dataclass(frozen=True, slots=True)
-class Crossed:
-    """Somebody went through on a grant: what occupancy, quotas, anti-passback and one-time uses count.
-
-    Comes after the passage's `Record`. `area_from` and `area_to` are "" for the street.
-    """
-
-    event_id: str
-    """The passage event."""
-    credential: CredentialKey | None
-    subject: str
-    household: str
-    is_vehicle: bool
-    direction: Direction
-    area_from: str
-    area_to: str
-    max_stay_s: int
-    """Expected to leave within; 0 = no limit."""
-    uses_key: str
-    """The credential or pass nonce of which this was an entry; "" = none is counted."""
-    at: datetime
-
-
-@dataclass(frozen=True, slots=True)
 class Keep:
     """Keep a fact over a restart: the lane machine gets it back by name; "" forgets it."""
 
@@ -167,4 +144,4 @@ class Keep:
     value: str
 
 
-Effect = Record | OpenBarrier | CloseBarrier | Indicate | ReadPlate | CommandAnswered | Crossed | Keep
+Effect = Record | OpenBarrier | CloseBarrier | Indicate | ReadPlate | CommandAnswered | Keep

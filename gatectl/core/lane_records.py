@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from gatectl.core.identify import PASS_PREFIX
-from gatectl.core.lane_io import Crossed, EmergencyOrdered, OpenOrdered, RefuseOrdered
+from gatectl.core.lane_io import EmergencyOrdered, OpenOrdered, RefuseOrdered
 from gatectl.core.model import (
     AccessEvent,
     Attempt,
@@ -243,25 +243,6 @@ class Scribe:
         event = self.event(EventKind.PASSAGE, Reason.PASSED)
         direction = self._lane.direction
         return replace(event, direction=direction, outcome="passed", crossing=self._crossing(Who(), direction))
-
-    def crossed(self, passage: AccessEvent) -> Crossed | None:
-        """What is counted of a passage event, if anything is."""
-        crossing = passage.crossing
-        if crossing is None:
-            return None
-        return Crossed(
-            event_id=passage.id,
-            credential=passage.credential,
-            subject=crossing.subject,
-            household=passage.household,
-            is_vehicle=crossing.is_vehicle,
-            direction=passage.direction or self._lane.direction,
-            area_from=crossing.area_from,
-            area_to=crossing.area_to,
-            max_stay_s=crossing.max_stay_s,
-            uses_key=crossing.uses_key,
-            at=passage.at,
-        )
 
     def _crossing(self, who: Who, direction: Direction) -> Crossing:
         policy = self._view.policies.get(self._lane.id) if self._view is not None else None

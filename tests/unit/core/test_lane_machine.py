@@ -28,7 +28,6 @@ from gatectl.core.lane_io import (
     AttemptMade,
     CloseBarrier,
     CommandAnswered,
-    Crossed,
     EmergencyOrdered,
     InputChanged,
     Keep,
@@ -131,17 +130,15 @@ class AnyDay(RuleBasedStateMachine):
                 self.check_close()
             elif isinstance(effect, CommandAnswered):
                 self.answered.append(effect.command_id)
-            elif isinstance(effect, Crossed):
-                passage = self.events[effect.event_id]
-                assert passage.outcome == "passed"
-                assert passage.crossing is not None
-                self.crossed.append(effect.event_id)
             elif isinstance(effect, Keep):
                 self.kept[effect.name] = effect.value
 
     def recorded(self, event: AccessEvent) -> None:
         assert event.id not in self.events, "an event twice"
         self.events[event.id] = event
+        if event.crossing is not None:
+            assert event.outcome == "passed"
+            self.crossed.append(event.id)
         if event.kind is EventKind.PASSAGE and event.ref:
             self.passages[event.ref] += 1
             assert self.passages[event.ref] == 1, "two passages on one grant"

@@ -18,13 +18,14 @@ from builders import (
     an_area,
     an_attempt,
 )
-from lane_gate import LaneGate, all_of
+from lane_gate import LaneGate, all_of, crossed, crossings
 
 from gatectl.core.lane import Phase
-from gatectl.core.lane_io import CloseBarrier, Crossed, Indicate, OpenBarrier, ReadPlate, Signal
+from gatectl.core.lane_io import CloseBarrier, Indicate, OpenBarrier, ReadPlate, Signal
 from gatectl.core.model import (
     ClockTrust,
     CredentialKey,
+    Crossing,
     Direction,
     EventKind,
     InputName,
@@ -176,8 +177,8 @@ def test_cars_that_pass_a_lane_that_stands_open_are_counted_known_or_not() -> No
     gate.arm(is_up=True)
     gate.sense(InputName.PRESENCE, True)
     gate.present(a_plate_attempt())
-    known = all_of(Crossed, gate.pass_under())
-    unknown = all_of(Crossed, gate.pass_under())
+    known = crossings(gate.pass_under())
+    unknown = crossings(gate.pass_under())
     assert [(x.subject, x.area_to, x.is_vehicle) for x in (*known, *unknown)] == [
         ("plate:粤E12345", "site", True),
         ("", "site", True),
@@ -367,14 +368,11 @@ def test_a_completed_passage_says_who_went_where_and_for_how_long() -> None:
     gate = LaneGate(a_walk_lane(), a_view(courier, policies=a_policy(area_from="yard"))).at_rest()
     gate.present(an_attempt())
     gate.sense(InputName.DOOR_OPEN, True)
-    crossed = all_of(Crossed, gate.sense(InputName.DOOR_OPEN, False))
-    assert [(x.subject, x.household, x.area_from, x.area_to) for x in crossed] == [("p1", "h1", "yard", "site")]
-    assert [(x.max_stay_s, x.uses_key, x.is_vehicle, x.direction) for x in crossed] == [
-        (1800, CARD, False, Direction.IN)
-    ]
+    gate.sense(InputName.DOOR_OPEN, False)
     passage = gate.last(Reason.PASSED)
-    assert crossed[0].event_id == passage.id
     assert (passage.credential, passage.subject, passage.household) == (CARD, "p1", "h1")
+    assert passage.direction is Direction.IN
+    assert passage.crossing == Crossing("p1", "yard", "site", max_stay_s=1800, uses_key=CARD)
 
 
 def test_an_exit_counts_no_use_and_no_stay() -> None:
@@ -383,14 +381,14 @@ def test_an_exit_counts_no_use_and_no_stay() -> None:
     gate.present(an_attempt())
     assert gate.machine.pending == ()
     gate.sense(InputName.DOOR_OPEN, True)
-    crossed = all_of(Crossed, gate.sense(InputName.DOOR_OPEN, False))
-    assert [(x.max_stay_s, x.uses_key) for x in crossed] == [(0, "")]
+    left = crossings(gate.sense(InputName.DOOR_OPEN, False))
+    assert [(x.max_stay_s, x.uses_key) for x in left] == [(0, "")]
 
 
 def test_an_opening_that_nobody_uses_counts_nobody() -> None:
     gate = a_gate(a_walk_lane())
     gate.present(an_attempt())
-    assert not all_of(Crossed, gate.wait(20))
+    assert not crossed(gate.wait(20))
     assert gate.last(Reason.NOT_ENTERED).crossing is None
 
 
@@ -529,6 +527,6 @@ def test_a_car_under_the_arm_that_nobody_let_in_does_not_use_up_the_grant_of_the
     gate.sense(InputName.PRESENCE, True)
     gate.present(a_plate_attempt())
     gate.emergency()
-    first = all_of(Crossed, gate.sense(InputName.SAFETY, False))
-    second = all_of(Crossed, gate.pass_under())
+    first = crossings(gate.sense(InputName.SAFETY, False))
+    second = crossings(gate.pass_under())
     assert [x.subject for x in (*first, *second)] == ["", "plate:粤E12345"]

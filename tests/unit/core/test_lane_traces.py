@@ -32,7 +32,6 @@ from gatectl.core.lane_io import (
     AttemptMade,
     CloseBarrier,
     CommandAnswered,
-    Crossed,
     Effect,
     EmergencyOrdered,
     Indicate,
@@ -170,17 +169,18 @@ def told(effect: Effect) -> str:
         return "read the plate"
     if isinstance(effect, CommandAnswered):
         return f"answer {effect.command_id}: {effect.state}, {effect.words}"
-    if isinstance(effect, Keep):
-        return f"keep {effect.name} = {effect.value or 'nothing'}"
-    assert isinstance(effect, Crossed)
-    way = f"{effect.area_from or 'street'} to {effect.area_to or 'street'}"
-    return f"crossed: {effect.subject or 'somebody unknown'}, {way}"
+    assert isinstance(effect, Keep)
+    return f"keep {effect.name} = {effect.value or 'nothing'}"
 
 
 def told_event(event: AccessEvent) -> str:
     words = ["record", event.id, event.kind.value, event.reason.name]
     words += [f"{name} {value}" for name, value in (("of", event.ref), ("by", event.actor)) if value]
     words += [f"({value})" for value in (event.outcome, event.note) if value]
+    if event.crossing is not None:
+        counted = event.crossing
+        way = f"{counted.area_from or 'street'} to {counted.area_to or 'street'}"
+        words.append(f"crossed by {counted.subject or 'somebody unknown'}, {way}")
     moments = ", ".join(f"{moment.what} {moment.ms}" for moment in event.lane_trace)
     return " ".join(words) + (f": {moments}" if moments else "")
 
