@@ -32,7 +32,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
-from heapq import heappop, heappush
+from heapq import heappop, heappush, heapreplace
 from itertools import islice
 from math import log10
 
@@ -71,8 +71,6 @@ _LEAST_SHARE = 1e-6
 """Nothing is less likely than this: what the told characters leave of 1 is spread over the untold ones."""
 _TOLD = 4
 """Untold characters tried a position, those that the reader most often takes for what it read."""
-_FEW = 3
-"""Options a place (the read's own character and two more) that nearly always hold its likeliest rival."""
 _MOST_STRINGS = 48
 """Strings looked at for a read that is not listed itself; the next one's likelihood then stands for all others'."""
 _SERIAL = LETTERS + DIGITS
@@ -226,34 +224,39 @@ def _standing(length: int) -> tuple[str, ...]:
 
 @lru_cache(maxsize=4096)
 def _options(character: str, told: CharShares, standing: str) -> Options:
-    shares = {char: max(share, _LEAST_SHARE) for char, share in told if 0 < share <= 1}
-    shares.setdefault(character, _LEAST_SHARE)
-    top, top_share = character, shares[character]
+    shares: dict[str, float] = {}
+    for char, share in told:
+        if 0 < share <= 1:
+            shares[char] = max(_LEAST_SHARE, share)
+    if character not in shares:
+        shares[character] = _LEAST_SHARE
+    top, top_share, total, least = character, shares[character], 0.0, 1.0
     for char, share in shares.items():
+        total += share
         if share > top_share:
             top, top_share = char, share
-    rest = (1 - sum(shares.values())) / max(1, len(standing) - len(shares))
-    untold_odds = top_share / max(min(rest, *shares.values()), _LEAST_SHARE)
+        if share < least:
+            least = share
     rivals = _rivals(top, standing)
     rates = rivals.rates
-    options: list[tuple[float, str]] = []
+    options: list[tuple[float, str]] = [(1.0, top)]
     for other, share in shares.items():
         if other in rates:
-            options.append((_weight(rates[other], top_share / share), other))
+            rate, exponent = rates[other]
+            odds = top_share / share
+            options.append((odds**-exponent * (rate if odds >= MIN_ODDS else 1.0), other))
         elif other == character and other != top:
             # The read's own character cannot stand here: it is kept, so that the read has a likelihood.
             options.append((share / top_share, other))
-    unseen = (other for other in rivals.ranked[: _TOLD + len(shares)] if other not in shares)
-    options.extend((_weight(rates[other], untold_odds), other) for other in unseen)
+    rest = (1 - total) / max(1, len(standing) - len(shares))
+    odds = top_share / max(min(rest, least), _LEAST_SHARE)
+    is_sure = odds >= MIN_ODDS
+    for other in rivals.ranked[: _TOLD + len(shares)]:
+        if other not in shares:
+            rate, exponent = rates[other]
+            options.append((odds**-exponent * (rate if is_sure else 1.0), other))
     options.sort(reverse=True)
-    return ((1.0, top), *options)
-
-
-def _weight(rates: tuple[float, float], odds: float) -> float:
-    """l_i of a character against which the reader gives these odds (>= 1)."""
-    rate, exponent = rates
-    power: float = odds**-exponent
-    return power * rate if odds >= MIN_ODDS else power
+    return tuple(options)
 
 
 # --- the hypotheses, likeliest first ---
@@ -304,8 +307,8 @@ def _over(own: float, other: float) -> float:
 
 def _exact(text: str, grant: Grant, places: tuple[Options, ...], grants: Grants) -> PlateMatch:
     key = grant.key
-    likelihood, rival = _likeliest_other(text, places)
-    ratio = _over(_likelihood(text, places), likelihood)
+    own, (likelihood, rival) = _against_another(text, places)
+    ratio = _over(own, likelihood)
     if ratio >= EXACT_RATIO:
         return PlateMatch(MatchKind.EXACT, key, ratio, EXACT_RATIO, (key,), rival, grant)
     twin = plate_key(rival)
@@ -314,37 +317,38 @@ def _exact(text: str, grant: Grant, places: tuple[Options, ...], grants: Grants)
     return PlateMatch(MatchKind.UNSURE, None, ratio, EXACT_RATIO, (key,), rival)
 
 
-def _likeliest_other(text: str, places: tuple[Options, ...]) -> tuple[float, str]:
-    """The likeliest legal plate other than `text`, as `_likeliest` finds it.
+def _against_another(text: str, places: tuple[Options, ...]) -> tuple[float, tuple[float, str]]:
+    """The likelihood of `text`, and the likeliest other legal plate as `_likeliest` finds it.
 
-    Nearly always it is the read with one character changed: those are looked through first, which is quicker.
+    Nearly always the other is the read with one character changed: those are looked through first, which is quicker.
     """
     if all(options[0][1] == character for options, character in zip(places, text, strict=True)):
-        for most in (_FEW, _MOST_STRINGS):
-            found = _changed_once(text, places, most)
-            if found is not None:
-                return found
-    return _likeliest(places, lambda other: other != text and is_plate(other))
+        found = _changed_once(text, places)
+        if found is not None:
+            return 1.0, found
+    return _likelihood(text, places), _likeliest(places, lambda other: other != text and is_plate(other))
 
 
 # --- it is not ---
 
 
-def _changed_once(text: str, places: tuple[Options, ...], most: int) -> tuple[float, str] | None:
-    """The likeliest legal plate with one character changed, of `most` options a place; None when it is not certain."""
-    changed = sorted(
-        [(options[rank][0], i, rank) for i, options in enumerate(places) for rank in range(1, min(most, len(options)))],
-        reverse=True,
-    )
-    least = changed[0][0] * changed[1][0] if len(changed) > 1 else 0.0
-    for likelihood, i, rank in changed[:_MOST_STRINGS]:
-        if likelihood < least:
-            return None  # two changed characters may be likelier
-        other = f"{text[:i]}{places[i][rank][1]}{text[i + 1 :]}"
+def _changed_once(text: str, places: tuple[Options, ...]) -> tuple[float, str] | None:
+    """The likeliest legal plate with one character changed; None where two changed ones may be likelier."""
+    changes = [(-options[1][0], i, 1) for i, options in enumerate(places) if len(options) > 1]
+    changes.sort()
+    least = changes[0][0] * changes[1][0] if len(changes) > 1 else 0.0
+    while changes:
+        weight, i, rank = changes[0]
+        if -weight < least:
+            return None
+        options = places[i]
+        other = f"{text[:i]}{options[rank][1]}{text[i + 1 :]}"
         if is_plate(other):
-            return likelihood, other
-        if rank == most - 1:
-            return None  # this place's next option may be likelier than the others'
+            return -weight, other
+        if rank + 1 < len(options):
+            heapreplace(changes, (-options[rank + 1][0], i, rank + 1))
+        else:
+            heappop(changes)
     return None
 
 

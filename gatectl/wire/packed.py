@@ -1,7 +1,7 @@
-"""The whitelist as a gate holds it in memory: the rows' own bytes, found by binary search, decoded one at a time.
+"""The whitelist as a gate holds it in memory: the rows' own bytes, found by their hashes, decoded one at a time.
 
 A million grants as Python objects would take about a gigabyte; their `wl/1` bytes take about a hundred megabytes,
-and a decision reads a few of them. Two sorted arrays find the cards that a shorter reader sees and the plates that
+and a decision reads a few of them. Sorted arrays find a row, the cards that a shorter reader sees, and the plates that
 look alike. A delta lies over the bytes as a small dictionary until it is worth packing anew (docs/adr/0011).
 """
 
@@ -15,7 +15,7 @@ from gatectl.core.model import CredentialKey, Grant, Household
 from gatectl.core.plates import PLATE_PREFIX, fold
 from gatectl.core.whitelist import LOW_24, low_32
 from gatectl.errors import PayloadError
-from gatectl.wire.rows import GrantCheck, decode_row, read_grant, read_household, row_prefix
+from gatectl.wire.rows import GrantCheck, decode_row, prefix_size, read_grant, read_household, row_prefix
 
 _GRANT = b"\x93\xa5grant"
 _HOUSEHOLD = b"\x93\xa9household"
@@ -100,21 +100,46 @@ def table_of(rows: Iterable[bytes]) -> RowTable:
 
 
 class _Index:
-    """Which grants have a number, or a folded text: 40 bits of hash and the row's place in one sorted array each."""
+    """Where a grant or a household stands, and which grants have a number or a folded text.
 
-    def __init__(self, table: RowTable, first: int, last: int) -> None:
+    40 bits of hash and the row's place, in one sorted array each: quicker to search than the rows themselves.
+    """
+
+    def __init__(self, table: RowTable, grants: range, homes: range) -> None:
+        rows: list[int] = []
         numbers: list[int] = []
         plates: list[int] = []
         check = GrantCheck()
-        for index, row in enumerate(table.between(first, last), first):
+        for index, row in zip(grants, table.between(grants.start, grants.stop), strict=True):
             key = check(row)
+            rows.append(_hashed(key) << _INDEX_BITS | index)
             if key.startswith(PLATE_PREFIX):
                 plates.append(_hashed(fold(key[len(PLATE_PREFIX) :])) << _INDEX_BITS | index)
             elif (number := low_32(key)) is not None:
                 numbers.append(((number & LOW_24) << 8 | number >> 24) << _INDEX_BITS | index)
-        numbers.sort()
-        plates.sort()
-        self._numbers, self._plates = array("Q", numbers), array("Q", plates)
+        self._table = table
+        self._grants, self._numbers, self._plates = _sorted(rows), _sorted(numbers), _sorted(plates)
+        self._homes = _sorted(
+            [
+                _hashed(row[: prefix_size(row)]) << _INDEX_BITS | index
+                for index, row in zip(homes, table.between(homes.start, homes.stop), strict=True)
+            ]
+        )
+
+    def grant(self, key: str, prefix: bytes) -> bytes | None:
+        """The grant's row; `prefix` is its `row_prefix`."""
+        return self._row(self._grants, _hashed(key), prefix)
+
+    def household(self, prefix: bytes) -> bytes | None:
+        """The household's row."""
+        return self._row(self._homes, _hashed(prefix), prefix)
+
+    def _row(self, entries: "array[int]", hashed: int, prefix: bytes) -> bytes | None:
+        for place in _between(entries, hashed, hashed + 1):
+            row = self._table.row(place)
+            if row.startswith(prefix):
+                return row
+        return None
 
     def by_number(self, number: int, bits: int) -> list[int]:
         """Places of the cards whose low 24 or 32 bits are `number`.
@@ -132,8 +157,13 @@ class _Index:
         return _between(self._plates, hashed, hashed + 1)
 
 
-def _hashed(folded: str) -> int:
-    return hash(folded) & _HASH_MASK
+def _hashed(text: str | bytes) -> int:
+    return hash(text) & _HASH_MASK
+
+
+def _sorted(entries: list[int]) -> "array[int]":
+    entries.sort()
+    return array("Q", entries)
 
 
 def _between(entries: "array[int]", low: int, high: int) -> list[int]:
@@ -151,8 +181,8 @@ class _Packed:
 
     table: RowTable
     index: _Index
-    first: int
-    last: int
+    grants: range
+    homes: range
 
 
 class PackedList:
@@ -193,10 +223,9 @@ class PackedList:
     def rulings(self) -> Iterator[bytes]:
         """The rows that are neither grants nor households: few, and read once."""
         # In byte order: area lane site | grant | level issuer calendar schedule | household | emergency_plate.
-        homes = self._table.find(_HOUSEHOLD), self._table.find(_HOUSEHOLD + b"\xff")
-        first, last = self._packed.first, self._packed.last
+        grants, homes = self._packed.grants, self._packed.homes
         changed = tuple(prefix for prefix in self._over if not prefix.startswith((_GRANT, _HOUSEHOLD)))
-        for place in chain(range(first), range(last, homes[0]), range(homes[1], len(self._table))):
+        for place in chain(range(grants.start), range(grants.stop, homes.start), range(homes.stop, len(self._table))):
             row = self._table.row(place)
             if not row.startswith(changed):
                 yield row
@@ -209,7 +238,8 @@ class PackedList:
 
     def get(self, key: CredentialKey, /) -> Grant | None:
         """The grant of exactly this key; a row that cannot be read is nobody's right."""
-        row = self._find(row_prefix("grant", key), self._over)
+        prefix = row_prefix("grant", key)
+        row = self._over[prefix] if prefix in self._over else self._index.grant(key, prefix)
         if row is None:
             return None
         try:
@@ -236,7 +266,8 @@ class PackedList:
 
     def household(self, household_id: str) -> Household | None:
         """A household; one that cannot be read has no quota and no cars."""
-        row = self._find(row_prefix("household", household_id), self._over)
+        prefix = row_prefix("household", household_id)
+        row = self._over[prefix] if prefix in self._over else self._index.household(prefix)
         if row is None:
             return None
         try:
@@ -257,8 +288,9 @@ class PackedList:
 
 def packed_list(table: RowTable) -> PackedList:
     """Check and index a table. Raises PayloadError for a grant row with wrong fields."""
-    first, last = table.find(_GRANT), table.find(_GRANT + b"\xff")
-    return PackedList(_Packed(table, _Index(table, first, last), first, last), {}, last - first)
+    grants = range(table.find(_GRANT), table.find(_GRANT + b"\xff"))
+    homes = range(table.find(_HOUSEHOLD), table.find(_HOUSEHOLD + b"\xff"))
+    return PackedList(_Packed(table, _Index(table, grants, homes), grants, homes), {}, len(grants))
 
 
 def _merged(table: RowTable, over: Mapping[bytes, bytes | None]) -> Iterator[bytes]:

@@ -6,7 +6,7 @@ has the same bytes. An unknown field is refused, never skipped: it may be the on
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import msgpack
 from msgpack import unpackb
@@ -57,9 +57,39 @@ def _sorted(value: Any) -> Any:
     return {name: _sorted(value[name]) for name in sorted(value)} if isinstance(value, dict) else value
 
 
+_KIND_HEADS = {kind: b"\x93" + bytes(msgpack.packb(kind)) for kind in get_args(RowKind)}
+_FIXSTR = tuple(bytes((0xA0 | size,)) for size in range(32))
+"""The heads of MessagePack's strings shorter than 32 bytes."""
+
+
 def row_prefix(kind: str, row_id: str) -> bytes:
     """The first bytes of the row of this kind and id, which no other row begins with."""
-    return b"\x93" + bytes(msgpack.packb(kind)) + bytes(msgpack.packb(row_id))
+    return (_KIND_HEADS.get(kind) or b"\x93" + _packed(kind)) + _packed(row_id)
+
+
+def _packed(text: str) -> bytes:
+    """As MessagePack's packer does it; by hand where it is short, because a gate packs a prefix for every card."""
+    data = text.encode()
+    return _FIXSTR[len(data)] + data if len(data) < len(_FIXSTR) else bytes(msgpack.packb(text))
+
+
+def prefix_size(data: bytes) -> int:
+    """How many of a row's first bytes are its `row_prefix`. Raises PayloadError."""
+    end = 1
+    try:
+        for _text in ("kind", "id"):
+            head = data[end]
+            if 0xA0 <= head <= 0xBF:  # MessagePack's fixstr, str 8 and str 16
+                end += 1 + (head & 0x1F)
+            elif head == 0xD9:
+                end += 2 + data[end + 1]
+            elif head == 0xDA:
+                end += 3 + (data[end + 1] << 8 | data[end + 2])
+            else:
+                raise PayloadError(f"not a list row: byte {end} is {head:#04x}", data)
+    except IndexError as error:
+        raise PayloadError("not a list row: it ends too early", data) from error
+    return end
 
 
 _ROW: TypeAdapter[tuple[RowKind, str, dict[str, Any]]] = TypeAdapter(tuple[RowKind, str, dict[str, Any]])

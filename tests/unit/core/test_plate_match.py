@@ -232,7 +232,7 @@ def test_the_quick_search_for_a_rival_finds_what_the_whole_one_finds(
         chars = [CharVote(((char, 1.0), *vote.candidates[1:])) for char, vote in zip(text, chars, strict=True)]
     places = likelihoods(PlateRead(text, 0.9, BLUE, 2, tuple(chars)))
     whole = plate_match._likeliest(places, lambda other: other != text and is_legal(other))
-    assert plate_match._likeliest_other(text, places)[0] == pytest.approx(whole[0], rel=1e-9)
+    assert plate_match._against_another(text, places)[1][0] == pytest.approx(whole[0], rel=1e-9)
 
 
 def test_likelihoods_start_with_the_reads_own_character() -> None:

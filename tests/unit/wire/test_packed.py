@@ -1,7 +1,9 @@
 """The packed list answers as a dictionary of the same grants would, whatever was laid over it."""
 
 import random
+from typing import get_args
 
+import msgpack
 import pytest
 from builders import a_grant, a_level, a_plate_grant
 from hypothesis import given
@@ -17,9 +19,11 @@ from gatectl.wire.packed import PackedList, packed_list, table_of
 from gatectl.wire.replica import decode_snapshot, encode_snapshot
 from gatectl.wire.rows import (
     ListRow,
+    RowKind,
     encode_row,
     grant_row,
     issuer_row,
+    prefix_size,
     read_grant,
     row_prefix,
     ruling_row,
@@ -168,6 +172,20 @@ def test_a_ruling_with_a_field_of_a_newer_version_is_refused() -> None:
     row = encode_row(ListRow("lane", "east", {"needs_blessing": True}))
     with pytest.raises(PayloadError, match="needs_blessing"):
         view_of("e", 1, 0, "s", [row])
+
+
+@given(st.sampled_from(get_args(RowKind)) | st.just("of_a_newer_version"), st.text(max_size=300))
+def test_a_rows_first_bytes_are_known_from_its_kind_and_id(kind: str, row_id: str) -> None:
+    prefix = row_prefix(kind, row_id)
+    row = bytes(msgpack.packb([kind, row_id, {}]))
+    assert row.startswith(prefix)
+    assert prefix_size(row) == len(prefix)
+
+
+@pytest.mark.parametrize("data", [b"", b"\x93", b"\x93\xa5grant", b"\x93\x01", b"\x93\xa5grant\xd9"])
+def test_a_row_that_ends_too_early_is_refused_in_words(data: bytes) -> None:
+    with pytest.raises(PayloadError, match="not a list row"):
+        prefix_size(data)
 
 
 def test_no_two_rows_begin_alike() -> None:
