@@ -5,9 +5,12 @@ from collections.abc import Mapping
 from sqlalchemy import Connection, select, update
 
 from gatectl.central import tables
+from gatectl.central.signed_heads import take_head
+from gatectl.logs import get_logger
 from gatectl.wire.messages import Heartbeat
 from gatectl.wire.replica import ListState
 
+_log = get_logger(__name__)
 SILENCE_MS = 15_000
 """Three missed heartbeats: the gate counts as offline though no will was heard."""
 
@@ -23,6 +26,8 @@ def take_beat(conn: Connection, gate: str, beat: Heartbeat, now_ms: int) -> None
             "beat": beat.model_dump_json(),
         }
         conn.execute(update(gates).where(gates.c.id == gate).values(values))
+        if beat.head is not None and (wrong := take_head(conn, gate, beat.head, now_ms)):
+            _log.error("head.refused", gate=gate, words=wrong)
     else:
         _set_offline(conn, gate, now_ms)
 

@@ -10,7 +10,8 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
-from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy import Connection, Engine, Insert, Table, create_engine, event, make_url
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, OperationalError, SQLAlchemyError
 
 from gatectl.errors import ConfigError, StoreError
@@ -117,3 +118,10 @@ def words_of(error: SQLAlchemyError) -> str:
     """The driver's own words, without SQLAlchemy's statement and parameters (they may hold names)."""
     cause = getattr(error, "orig", None)
     return str(cause if cause is not None else error).splitlines()[0]
+
+
+def insert_new(conn: Connection, table: Table, *keys: str) -> Insert:
+    """INSERT that leaves a row alone which is there already (by these columns)."""
+    if conn.dialect.name == "postgresql":
+        return postgresql.insert(table).on_conflict_do_nothing(index_elements=keys)
+    return sqlite.insert(table).on_conflict_do_nothing(index_elements=keys)

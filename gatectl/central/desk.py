@@ -12,7 +12,7 @@ from gatectl.central.eventlog import EventQuery, conditions
 from gatectl.central.gates import GateTile, LaneTile, gate_tiles
 from gatectl.core.model import EventKind, PlateRead, Verdict
 from gatectl.errors import PayloadError
-from gatectl.wire.messages import parse_event
+from gatectl.wire.events import parse_event
 
 HOUR_MS = 3_600_000
 HELD_FRESH_MS = 90_000
@@ -79,14 +79,14 @@ def held_cars(conn: Connection, tiles: list[GateTile] | None = None) -> list[Hel
                 if lane.is_held:
                     found.append(HeldCar(tile, lane, "", None, 0, None, ""))
             elif row.event_id not in ended and (lane.is_held or row.at > at_ms - HELD_FRESH_MS):
-                plate = _plate(row.body)
+                plate = _plate(row.body, row.personal)
                 found.append(HeldCar(tile, lane, row.event_id, row.at, row.reason, plate, row.picture_sha256))
     return sorted(found, key=lambda car: car.at_ms or 0)
 
 
-def _plate(body: str) -> PlateRead | None:
+def _plate(body: str, personal: str) -> PlateRead | None:
     try:
-        return parse_event(body).plate
+        return parse_event(body, personal).plate
     except PayloadError:
         return None
 

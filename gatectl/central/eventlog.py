@@ -15,7 +15,7 @@ from gatectl.core.model import AccessEvent, Direction, EventKind, Verdict
 from gatectl.core.plates import normalise
 from gatectl.core.reasons import Reason, words
 from gatectl.errors import GatectlError, NotFoundError, PayloadError
-from gatectl.wire.messages import parse_event
+from gatectl.wire.events import parse_event
 
 SITE_TIME = timezone(timedelta(hours=8), "Asia/Shanghai")
 DEFAULT_KINDS = (EventKind.ACCESS, EventKind.ALARM)
@@ -25,6 +25,8 @@ MAX_CSV_ROWS = 200_000
 _AGO = re.compile(r"(\d{1,6})(s|m|min|h|d)")
 _AGO_S = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
 _ESCAPE = "\\"
+_UNLISTED = {"body", "personal", "epoch", "seq", "prev", "hash", "boot_id", "mono_ns"}
+"""Columns that a line of the log does not need."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,7 +303,7 @@ def _select() -> Select[Any]:
     events, gates, lanes = tables.events, tables.gates, tables.lanes
     return (
         select(
-            *(column for column in events.c if column.name not in {"body", "epoch", "seq", "prev", "hash"}),
+            *(column for column in events.c if column.name not in _UNLISTED),
             gates.c.name_zh.label("gate_zh"),
             gates.c.name_en.label("gate_en"),
             lanes.c.name_zh.label("lane_zh"),
@@ -381,9 +383,9 @@ def _beyond(at_ms: int, row_id: int, *, is_newer: bool) -> ColumnElement[bool]:
     return and_(events.at <= at_ms, or_(events.at < at_ms, events.id < row_id))
 
 
-def _parsed(body: str) -> AccessEvent | None:
+def _parsed(body: str, personal: str) -> AccessEvent | None:
     try:
-        return parse_event(body)
+        return parse_event(body, personal)
     except PayloadError:
         return None  # another version's event: its columns and raw body are still shown
 
@@ -391,7 +393,7 @@ def _parsed(body: str) -> AccessEvent | None:
 def event(conn: Connection, event_id: str) -> EventDetail | None:
     """One event by the id that its gate gave it, with what belongs to it."""
     events = tables.events.c
-    full = _select().add_columns(events.body, events.hash)
+    full = _select().add_columns(events.body, events.hash, events.personal)
     row = conn.execute(full.where(events.event_id == event_id).order_by(events.id)).first()
     if row is None:
         return None
@@ -399,10 +401,10 @@ def event(conn: Connection, event_id: str) -> EventDetail | None:
     related = conn.execute(full.where(belongs, events.id != row.id).order_by(events.at, events.id).limit(50)).all()
     return EventDetail(
         row=_event_row(row),
-        event=_parsed(row.body),
+        event=_parsed(row.body, row.personal),
         body=row.body,
         hash=row.hash,
-        related=tuple((_event_row(other), _parsed(other.body)) for other in related),
+        related=tuple((_event_row(other), _parsed(other.body, other.personal)) for other in related),
     )
 
 

@@ -8,19 +8,19 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
 
-from sqlalchemy import Connection, Insert, Table, func, insert, select
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection, func, insert, select
 
-from gatectl.central import tables
+from gatectl.central import event_times, tables
 from gatectl.central.audit import write_audit
+from gatectl.central.database import insert_new
+from gatectl.central.event_columns import clean, columns, no_columns
 from gatectl.core.model import AccessEvent, EventKind
 from gatectl.core.reasons import Reason
 from gatectl.errors import PayloadError
-from gatectl.wire.messages import GENESIS, Ack, EventRow, chain_hash, decode_rows, gate_topic, parse_event
+from gatectl.wire.events import GENESIS, EventRow, chain_hash, decode_rows, is_whole, parse_event
+from gatectl.wire.messages import Ack, gate_topic
 
-UNKNOWN_KIND = "unknown"
 PASSED = "passed"
 """The outcome of a passage that somebody completed."""
 MAX_PICTURE_BYTES = 512 * 1024
@@ -103,18 +103,6 @@ class Quarantine:
         return True
 
 
-def clean(text: str, limit: int) -> str:
-    """Text that every database takes: no NUL, no half surrogate pair, at most `limit` characters."""
-    return text.replace("\0", "").encode("utf-8", "replace").decode()[:limit]
-
-
-def insert_new(conn: Connection, table: Table, *keys: str) -> Insert:
-    """INSERT that leaves a row alone which is there already (by these columns)."""
-    if conn.dialect.name == "postgresql":
-        return postgresql.insert(table).on_conflict_do_nothing(index_elements=keys)
-    return sqlite.insert(table).on_conflict_do_nothing(index_elements=keys)
-
-
 def gate_sites(conn: Connection) -> dict[str, str]:
     """Every gate's site."""
     return {row.id: row.site_id for row in conn.execute(select(tables.gates.c.id, tables.gates.c.site_id))}
@@ -186,9 +174,10 @@ def _not_stored(
 
 def _fits(row: EventRow) -> bool:
     try:
-        return "\0" not in row.body and chain_hash(row.prev, row.body) == row.hash
+        is_chained = "\0" not in row.body and chain_hash(row.prev, row.body) == row.hash
     except ValueError:  # `prev` is no hex, or the body no Unicode
         return False
+    return is_chained and "\0" not in row.personal and is_whole(row.body, row.personal)
 
 
 def _alarm(conn: Connection, gate: str, row: EventRow, action: str, why: str, aside: Quarantine, now_ms: int) -> None:
@@ -214,12 +203,20 @@ def _store(
             "prev": row.prev,
             "hash": row.hash,
             "body": row.body,
+            "personal": row.personal,
             "site_id": sites.get(gate, ""),
             "received_at": now_ms,
-            **(_columns(event, names) if event is not None else _no_columns(now_ms)),
+            "clock_error_ms": None,
+            "person": names.get(event.subject, "") if event is not None else "",
+            **(columns(event) if event is not None else no_columns(now_ms)),
         }
         for gate, row, event in parsed
     ]
+    for gate, row, event in parsed:
+        if event is not None:
+            _heed(conn, gate, row, event)
+    for gate in {gate for gate, _, _ in parsed}:
+        event_times.corrected(conn, gate, [value for value in values if value["gate_id"] == gate])
     conn.execute(insert_new(conn, tables.events, "gate_id", "epoch", "seq"), values)
     aside.counters.stored += len(values)
     return tuple(
@@ -229,10 +226,22 @@ def _store(
     )
 
 
+def _heed(conn: Connection, gate: str, row: EventRow, event: AccessEvent) -> None:
+    """What an event says about other events: their times, and that some will never come."""
+    anchor = event_times.anchor_of(event)
+    if anchor is not None:
+        event_times.note_anchor(conn, gate, event.boot_id, anchor)
+    if event.gap is not None:
+        first, last, own = event.gap
+        values = {"gate_id": gate, "epoch": row.epoch, "first_seq": first, "last_seq": last, "last_hash": own}
+        statement = insert_new(conn, tables.gaps, "gate_id", "epoch", "first_seq")
+        conn.execute(statement, [{**values, "told_by": clean(event.id, 40)}])
+
+
 def _read(conn: Connection, gate: str, row: EventRow, aside: Quarantine, now_ms: int) -> AccessEvent | None:
     """The event in a row; None, and a copy kept aside, when it is none of this gate's."""
     try:
-        event = parse_event(row.body)
+        event = parse_event(row.body, row.personal)
         if event.gate == gate:
             return event
         why = f"seq {row.seq}: the body names another gate, {event.gate}"
@@ -252,45 +261,6 @@ def _names(conn: Connection, subjects: Iterable[str]) -> dict[str, str]:
     return found
 
 
-def _columns(event: AccessEvent, names: Mapping[str, str]) -> dict[str, Any]:
-    """What the body says, in the columns of the filters."""
-    plate, credential = event.plate, event.credential or ""
-    text = plate.text if plate is not None else ""
-    if not text and credential.startswith("plate:"):
-        text = credential.removeprefix("plate:")
-    return {
-        "event_id": clean(event.id, 40),
-        "kind": event.kind.value,
-        "lane_id": clean(event.lane or "", 63),
-        "at": int(event.at.timestamp() * 1000),
-        "direction": event.direction.value if event.direction is not None else "",
-        "verdict": event.verdict.value if event.verdict is not None else "",
-        "reason": int(event.reason),
-        "credential": clean(credential, 80),
-        "cardholder_id": clean(event.subject, 40),
-        "household_id": clean(event.household, 40),
-        "person": names.get(event.subject, ""),
-        "plate": clean(text, 20),
-        "plate_colour": plate.colour.value if plate is not None and plate.colour is not None else "",
-        "ref": clean(event.ref, 40),
-        "outcome": clean(event.outcome, 20),
-        "actor": clean(event.actor, 60),
-        "picture_sha256": clean(plate.picture_sha256, 64) if plate is not None else "",
-    }
-
-
-def _no_columns(now_ms: int) -> dict[str, Any]:
-    """The same columns for a body that nobody can read: it counts, and stands at the time it came."""
-    empty = dict.fromkeys(
-        (
-            *("event_id", "lane_id", "direction", "verdict", "credential", "cardholder_id", "household_id", "person"),
-            *("plate", "plate_colour", "ref", "outcome", "actor", "picture_sha256"),
-        ),
-        "",
-    )
-    return {**empty, "kind": UNKNOWN_KIND, "at": now_ms, "reason": 0}
-
-
 # --- the watermark ---
 
 
@@ -305,6 +275,8 @@ def _advance(conn: Connection, gate: str, epoch: str, aside: Quarantine, server_
         steps = _beyond(conn, gate, epoch, hwm)
         is_walking = len(steps) == _WALK
         for seq, prev, row_hash in steps:
+            if seq != hwm + 1 and (gap := _told_gap(conn, gate, epoch, hwm + 1, seq - 1)) is not None:
+                hwm, head = gap
             if seq != hwm + 1 or prev != head:
                 is_walking = False
                 break
@@ -315,6 +287,16 @@ def _advance(conn: Connection, gate: str, epoch: str, aside: Quarantine, server_
         conn.execute(marks.update().where(*mine).values(hwm=hwm, chain_hash=head))
     missing = _missing(conn, gate, epoch, hwm, head, aside, server_time)
     return Ack(gate=gate, epoch=epoch, hwm=hwm, chain_hash=head, missing=missing, t_srv=server_time)
+
+
+def _told_gap(conn: Connection, gate: str, epoch: str, first: int, last: int) -> tuple[int, str] | None:
+    """The end of a gap from `first` to `last` at most that the gate itself has told: (seq, hash)."""
+    gaps = tables.gaps.c
+    query = select(gaps.last_seq, gaps.last_hash).where(
+        gaps.gate_id == gate, gaps.epoch == epoch, gaps.first_seq == first, gaps.last_seq <= last
+    )
+    row = conn.execute(query).first()
+    return (row.last_seq, row.last_hash) if row is not None else None
 
 
 def _beyond(conn: Connection, gate: str, epoch: str, hwm: int) -> list[tuple[int, str, str]]:
@@ -335,13 +317,17 @@ def _missing(
     events = tables.events.c
     mine = (events.gate_id == gate, events.epoch == epoch)
     first = conn.execute(
-        select(events.seq, events.prev, events.hash, events.body).where(*mine, events.seq > hwm).order_by(events.seq)
+        select(events.seq, events.prev, events.hash, events.body, events.personal)
+        .where(*mine, events.seq > hwm)
+        .order_by(events.seq)
     ).first()
     if first is None:
         return ()
     if first.seq == hwm + 1:
         now_ms = int(server_time.timestamp() * 1000)
-        row = EventRow(epoch=epoch, seq=first.seq, prev=first.prev, hash=first.hash, body=first.body)
+        row = EventRow(
+            epoch=epoch, seq=first.seq, prev=first.prev, hash=first.hash, body=first.body, personal=first.personal
+        )
         _alarm(conn, gate, row, "event.chain", f"it does not follow {head[:16]}…, the hash before it", aside, now_ms)
         return ((first.seq, first.seq),)
     before = func.lag(events.seq, 1, hwm).over(order_by=events.seq).label("before")

@@ -11,7 +11,8 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection, Row, Table, and_, delete, exists, insert, or_, select, update
 
 from gatectl.central import tables
-from gatectl.central.intake import Passed, clean
+from gatectl.central.event_columns import clean
+from gatectl.central.intake import Passed
 from gatectl.core.model import ClockTrust, Crossing, Direction, GrantState, LaneKind
 from gatectl.wire.messages import InsideEntry, InsideList, PassageNews, Passages
 

@@ -52,6 +52,7 @@ gates = Table(
     Column("list_status", String(8), nullable=False, server_default=""),  # ok | nack
     Column("list_error", Text, nullable=False, server_default=""),
     Column("list_applied_at", BigInteger),
+    Column("journal_key", String(44), nullable=False, server_default=""),  # what its signed heads are checked with
 )
 
 lanes = Table(
@@ -325,12 +326,18 @@ events = Table(
     Column("prev", String(64), nullable=False),
     Column("hash", String(64), nullable=False),
     Column("body", Text, nullable=False),  # the gate's bytes; never rewritten
+    Column("personal", Text, nullable=False, server_default=""),  # hashed in the body; purged in time
     # what the body says, in columns for the filters
     Column("event_id", String(40), nullable=False),
     Column("kind", String(12), nullable=False),
     Column("site_id", String(63), nullable=False, server_default=""),
     Column("lane_id", String(63), nullable=False, server_default=""),
-    Column("at", BigInteger, nullable=False),
+    Column("at", BigInteger, nullable=False),  # stamped_at, corrected by an anchor where the clock was not synced
+    Column("stamped_at", BigInteger, nullable=False, server_default="0"),
+    Column("clock", String(10), nullable=False, server_default=""),
+    Column("clock_error_ms", BigInteger),  # of `at`; null = not known
+    Column("boot_id", String(40), nullable=False, server_default=""),
+    Column("mono_ns", BigInteger, nullable=False, server_default="0"),
     Column("direction", String(4), nullable=False, server_default=""),
     Column("verdict", String(8), nullable=False, server_default=""),
     Column("reason", Integer, nullable=False),
@@ -353,6 +360,51 @@ events = Table(
     Index("ix_events_gate_at", "gate_id", "at"),
     Index("ix_events_plate", "plate"),
     Index("ix_events_cardholder_at", "cardholder_id", "at"),
+    Index("ix_events_boot", "gate_id", "boot_id", "mono_ns"),
+)
+
+gaps = Table(
+    "gaps",  # what a gate had to give up before central had it, as it told itself
+    metadata,
+    Column("gate_id", String(63), primary_key=True),
+    Column("epoch", String(64), primary_key=True),
+    Column("first_seq", BigInteger, primary_key=True),
+    Column("last_seq", BigInteger, nullable=False),
+    Column("last_hash", String(64), nullable=False),
+    Column("told_by", String(40), nullable=False),  # event_id
+)
+
+signed_heads = Table(
+    "signed_heads",  # a gate's word, by its own key, that its chain had this hash
+    metadata,
+    Column("gate_id", String(63), primary_key=True),
+    Column("epoch", String(64), primary_key=True),
+    Column("seq", BigInteger, primary_key=True),
+    Column("hash", String(64), nullable=False),
+    Column("key", String(44), nullable=False),
+    Column("signature", String(88), nullable=False),
+    Column("received_at", BigInteger, nullable=False),
+)
+
+anchors = Table(
+    "anchors",  # what a gate's ticks were when its time was known
+    metadata,
+    Column("gate_id", String(63), primary_key=True),
+    Column("boot_id", String(40), primary_key=True),
+    Column("mono_ns", BigInteger, primary_key=True),
+    Column("utc_ms", BigInteger, nullable=False),
+    Column("error_ms", BigInteger, nullable=False),
+)
+
+purges = Table(
+    "purges",  # proof of what was deleted by its retention
+    metadata,
+    Column("id", Id, primary_key=True, autoincrement=True),
+    Column("at", BigInteger, nullable=False),
+    Column("subject", String(20), nullable=False),
+    Column("before", BigInteger, nullable=False),
+    Column("count", BigInteger, nullable=False),
+    Column("digest", String(64), nullable=False),
 )
 
 watermarks = Table(

@@ -37,6 +37,7 @@ _NOUNS = {
     "visitor": _Noun("gatectl.cli.visitor:app", "Visitors and couriers: invite, list, check, cancel.", True),
     "quota": _Noun("gatectl.cli.quota:app", "A household's parking: show, set.", True),
     "emergency": _Noun("gatectl.cli.emergency:app", "Open every lane and keep it open; release; the list.", True),
+    "audit": _Noun("gatectl.cli.audit:app", "Proof that no event was altered, lost or slipped in.", True),
     "bench": _Noun("gatectl.cli.bench:app", "Figures of speed, memory and false grants.", True),
     "users": _Noun("gatectl.cli.users:app", "Staff accounts: list, add, reset.", True),
 }

@@ -10,7 +10,7 @@ from gatectl.central import tables
 from gatectl.core.model import AccessEvent, CredentialKind, EventKind, Verdict
 from gatectl.sim.site import LaneStage
 from gatectl.sim.traffic import Presentation
-from gatectl.wire.messages import parse_event
+from gatectl.wire.events import parse_event
 
 _NS_PER_MS = 1_000_000
 _CLOCK_SLACK_NS = 5 * _NS_PER_MS
@@ -89,13 +89,13 @@ def percentiles(values: list[float]) -> dict[str, float]:
 def access_events(conn: Connection) -> dict[str, list[AccessEvent]]:
     """Central's access events a lane, in the gates' own order."""
     rows = conn.execute(
-        select(tables.events.c.body)
+        select(tables.events.c.body, tables.events.c.personal)
         .where(tables.events.c.kind == EventKind.ACCESS.value)
         .order_by(tables.events.c.gate_id, tables.events.c.epoch, tables.events.c.seq)
     )
     lanes: dict[str, list[AccessEvent]] = defaultdict(list)
-    for (body,) in rows:
-        event = parse_event(body)
+    for body, personal in rows:
+        event = parse_event(body, personal)
         lanes[event.lane or ""].append(event)
     return lanes
 

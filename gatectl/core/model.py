@@ -538,6 +538,8 @@ class AccessEvent:
     """The policy in force while the link was down, where a rule needed the link."""
     crossing: Crossing | None = None
     """On the passage event of somebody who went through."""
+    gap: tuple[int, int, str] | None = None
+    """Unconfirmed events that had to be given up: first and last seq, and the last one's hash."""
 
 
 class Grants(Protocol):

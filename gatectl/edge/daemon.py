@@ -32,14 +32,17 @@ from gatectl.edge.store import EventStore
 from gatectl.edge.sync import Sync
 from gatectl.edge.uplink import Uplink
 from gatectl.errors import ConfigError, GatectlError
+from gatectl.key_files import load_or_make_key
 from gatectl.logs import configure_logs, get_logger
 from gatectl.settings import EdgeSettings, load_settings
-from gatectl.wire.messages import Heartbeat, ListStand
+from gatectl.wire.events import sign_head
+from gatectl.wire.messages import Heartbeat, ListStand, SignedHead
 
 _LOOP_S = 0.5
 _DISK_EACH_S = 60.0
+_HEAD_EACH_S = 600.0
 _STORE_WAIT_S = 2.0
-_BARRIER_WAIT_S = 3.0
+_DEVICE_WAIT_S = 3.0
 
 _log = get_logger(__name__)
 
@@ -104,6 +107,9 @@ class Daemon:
         self._was_clean = True
         self._is_disk_low = False
         self._next_disk_s = 0.0
+        self._journal_key = load_or_make_key(settings.data_dir / "journal_key.pem")
+        self._head: SignedHead | None = None
+        self._next_head_s = 0.0
         self._wire()
 
     def _make_controller(self, lanes: tuple[Lane, ...]) -> Controller:
@@ -140,6 +146,8 @@ class Daemon:
         self.sync.swap = self._swap
         self.store.on_commit = self.uplink.wake
         self.store.on_recovered = self._recorded_again
+        self.store.make_gap = self.maker.gap
+        self.store.is_time_known = lambda: self.clock.trust() is ClockTrust.SYNCED
 
     def _swap(self, view: WhitelistView) -> None:
         self.controller.view = view
@@ -197,12 +205,24 @@ class Daemon:
             version=__version__,
             clock=self.clock.trust(),
             list=ListStand(epoch=held.epoch, ver=held.ver, n=held.n, set_hash=held.set_hash),
+            head=self._signed_head(),
             outbox_depth=(stand.depth if stand is not None else 0) + self.store.waiting(),
             outbox_oldest_at=datetime.fromtimestamp(oldest_s, UTC) if oldest_s is not None else None,
             lanes=self.controller.lane_beats(),
             alarms=tuple(alarms),
             counters=counters,
         )
+
+    def _signed_head(self) -> SignedHead | None:
+        """Where the chain stands, signed anew every ten minutes when it has grown."""
+        seq, own = self.store.head()
+        if not self.store.wait_ready(0) or seq == 0:
+            return None
+        is_due = monotonic() >= self._next_head_s
+        if self._head is None or (is_due and self._head.seq != seq):
+            self._head = sign_head(self._settings.gate, self.store.epoch, seq, own, self._journal_key)
+            self._next_head_s = monotonic() + _HEAD_EACH_S
+        return self._head
 
     # --- life ---
 
@@ -219,7 +239,7 @@ class Daemon:
         self.sync.start()
         self.uplink.start()
         self.store.submit(self.maker.system(Reason.STARTED, words))
-        self._await_barriers()
+        self._await_devices()
         gc.collect()
         gc.freeze()  # what lives as long as the daemon is not looked through again in the middle of a decision
         self._write_ready()
@@ -232,10 +252,10 @@ class Daemon:
             grants=len(self.controller.view.grants),
         )
 
-    def _await_barriers(self) -> None:
-        """Give the bridges a moment to answer, so that "ready" means that a card opens; a missing one delays nobody."""
-        deadline_s = monotonic() + _BARRIER_WAIT_S
-        names = {lane.barrier for lane in self._settings.lanes}
+    def _await_devices(self) -> None:
+        """Give bridges and readers a moment, so that "ready" means that a card opens; a missing one delays nobody."""
+        deadline_s = monotonic() + _DEVICE_WAIT_S
+        names = {device.name for device in self.devices.devices}
         while monotonic() < deadline_s and not all(self.controller.is_up(name) for name in names):
             if self._stopping.wait(0.02):
                 return

@@ -1,6 +1,7 @@
 """Makes the daemon's own events: starts, alarms, refused commands, time anchors."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from gatectl.core.model import AccessEvent, EventKind, GateId, LaneId
 from gatectl.core.reasons import Reason
@@ -47,6 +48,11 @@ class EventMaker:
     def alarm(self, reason: Reason, note: str, lane: LaneId | None = None, ref: str = "") -> AccessEvent:
         """Something a person should look at."""
         return self.make(EventKind.ALARM, reason, lane=lane, note=note, ref=ref)
+
+    def gap(self, first: int, last: int, own: str) -> AccessEvent:
+        """Unconfirmed events that are given up; `own` is the last one's hash."""
+        words = f"events {first} to {last} were given up before central had them"
+        return replace(self.alarm(Reason.OUTBOX_FULL, words), gap=(first, last, own))
 
     def system(self, reason: Reason, note: str, lane: LaneId | None = None, ref: str = "") -> AccessEvent:
         """Start, recovery and the like."""

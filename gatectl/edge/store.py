@@ -11,7 +11,7 @@ from pathlib import Path
 from time import monotonic_ns
 from typing import TypeVar
 
-from sqlalchemy import Connection, Delete, Engine, Executable, delete, func, insert, select, update
+from sqlalchemy import Connection, Engine, Executable, Select, delete, func, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
@@ -20,16 +20,31 @@ from gatectl.edge import sqlite
 from gatectl.edge.tables import edge_meta, journal, outbox, pictures
 from gatectl.errors import StoreError
 from gatectl.logs import get_logger
-from gatectl.wire.messages import GENESIS, MAX_BATCH_BYTES, MAX_BATCH_EVENTS, EventRow, chain_hash, event_body
+from gatectl.wire.events import (
+    GENESIS,
+    MAX_BATCH_BYTES,
+    MAX_BATCH_EVENTS,
+    EventRow,
+    EventText,
+    chain_hash,
+    event_text,
+)
 
 MAX_WAITING = 10_000
 """Events kept in memory while the disk refuses."""
 KEEP_ACKNOWLEDGED_S = 30 * 86_400
+MAX_UNCONFIRMED = 1_000_000
+KEEP_UNCONFIRMED_S = 400 * 86_400
+"""Beyond these the oldest unconfirmed events are given up, and a gap record says which."""
+GIVEN_UP_AT_ONCE = 1000
 RETRY_S = 1.0
 _GROUP = 256
 _PURGE_EACH_S = 3600.0
 _FREED_WHEN_FULL = 1000
-_ROW_OVERHEAD_BYTES = 260
+_ROW_OVERHEAD_BYTES = 280
+_SALT_BYTES = 16
+CUT = "cut"
+"""Where the journal begins: `seq:hash` of the last row that was dropped."""
 
 _log = get_logger(__name__)
 Job = Callable[[Connection], None]
@@ -64,12 +79,12 @@ class Pending:
             self._is_late = True
             return not self._is_composed
 
-    def compose(self) -> str:
-        """The body to be written; from here on it no longer changes, unless the write fails."""
+    def compose(self) -> EventText:
+        """What is written; from here on it no longer changes, unless the write fails."""
         with self._lock:
             self._is_composed = True
             event = replace(self.event, is_late_record=True) if self._is_late else self.event
-        return event_body(event)
+        return event_text(event, secrets.token_hex(_SALT_BYTES))
 
     def settle(self, seq: int | None) -> None:
         """The writer's word: committed as `seq`, or rolled back (None) and to be composed again."""
@@ -112,8 +127,7 @@ class EventStore:
         self._ready = threading.Event()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="store", daemon=True)
-        self._seq = 0
-        self._hash = GENESIS
+        self._head = (0, GENESIS)
         self._meta: dict[str, str] = {}
         self._purged_ns = 0
         self._beat_ns = monotonic_ns()
@@ -124,6 +138,10 @@ class EventStore:
         """Events that found the memory queue full."""
         self.on_commit: Callable[[], None] = lambda: None
         """Called on the writer thread after each commit that added events."""
+        self.make_gap: Callable[[int, int, str], AccessEvent] | None = None
+        """Makes the record of events that are given up: first and last seq, the last one's hash."""
+        self.is_time_known: Callable[[], bool] = lambda: False
+        """Whether the clock may say that an unconfirmed event is too old."""
         self.on_recovered: Callable[[str], None] = lambda _words: None
         """Called on the writer thread when the disk takes writes again."""
 
@@ -199,7 +217,7 @@ class EventStore:
         """Unconfirmed events above `after_seq`, oldest or newest of them, in order; <= 64 KB. Raises StoreError."""
         order = outbox.c.seq.desc() if is_newest else outbox.c.seq
         query = (
-            select(journal.c.seq, journal.c.prev, journal.c.hash, journal.c.body)
+            select(journal.c.seq, journal.c.prev, journal.c.hash, journal.c.body, journal.c.personal)
             .join(outbox, outbox.c.seq == journal.c.seq)
             .where(outbox.c.seq > after_seq)
             .order_by(order)
@@ -208,11 +226,12 @@ class EventStore:
         found = self._read(lambda connection: connection.execute(query).all())
         rows: list[EventRow] = []
         size = 2
-        for seq, prev, own, body in found:
-            size += len(body.encode()) * 2 + _ROW_OVERHEAD_BYTES  # a body's quotes are escaped once more
+        for seq, prev, own, body, personal in found:
+            # Quotes are escaped once more.
+            size += (len(body.encode()) + len(personal.encode())) * 2 + _ROW_OVERHEAD_BYTES
             if rows and size > MAX_BATCH_BYTES:
                 break
-            rows.append(EventRow(epoch=self.epoch, seq=seq, prev=prev, hash=own, body=body))
+            rows.append(EventRow(epoch=self.epoch, seq=seq, prev=prev, hash=own, body=body, personal=personal))
         return tuple(sorted(rows, key=lambda row: row.seq))
 
     def hash_at(self, seq: int) -> str | None:
@@ -224,7 +243,11 @@ class EventStore:
 
     def last_seq(self) -> int:
         """The newest committed sequence number."""
-        return self._seq
+        return self._head[0]
+
+    def head(self) -> tuple[int, str]:
+        """The newest committed sequence number and the chain's hash there."""
+        return self._head
 
     def unsent_pictures(self, hwm: int, limit: int = 4) -> tuple[UnsentPicture, ...]:
         """Pictures of confirmed events, oldest first. Raises StoreError."""
@@ -297,7 +320,10 @@ class EventStore:
             engine.dispose()
             raise StoreError(f"{self._path}: {sqlite.words_of(error)}") from error
         if last is not None:
-            self._seq, self._hash = last.seq, last.hash
+            self._head = (last.seq, last.hash)
+        elif cut := meta.get(CUT):
+            seq, _, own = cut.partition(":")
+            self._head = (int(seq), own)
         self._meta, self.epoch, self._engine = meta, meta["epoch"], engine
         self._purged_ns = monotonic_ns()
         self._ready.set()
@@ -325,7 +351,7 @@ class EventStore:
             raise StoreError("the writer ran before its database was open")
         try:
             with self._engine.begin() as connection:
-                seq, own = self._append(connection, group)
+                head = self._append(connection, group)
                 for job in others:
                     job(connection)
         except SQLAlchemyError as error:
@@ -339,8 +365,8 @@ class EventStore:
             self._stopping.wait(RETRY_S)
             return
         self._backlog = deque(rest)
-        first = self._seq + 1
-        self._seq, self._hash = seq, own
+        first = self._head[0] + 1
+        self._head = head
         with self._waiting_lock:
             self._waiting -= len(group)
         for number, pending in enumerate(group, start=first):
@@ -369,17 +395,26 @@ class EventStore:
         return kept
 
     def _append(self, connection: Connection, group: list[Pending]) -> tuple[int, str]:
-        seq, previous = self._seq, self._hash
+        seq, previous = self._head
         rows: list[dict[str, object]] = []
         shots: list[dict[str, object]] = []
         meta: dict[str, str] = {}
         for pending in group:
             seq += 1
-            body = pending.compose()
-            own = chain_hash(previous, body)
+            text = pending.compose()
+            own = chain_hash(previous, text.body)
             event = pending.event
-            wall_s = int(event.at.timestamp())
-            rows.append({"seq": seq, "id": event.id, "wall_s": wall_s, "prev": previous, "hash": own, "body": body})
+            rows.append(
+                {
+                    "seq": seq,
+                    "id": event.id,
+                    "wall_s": int(event.at.timestamp()),
+                    "prev": previous,
+                    "hash": own,
+                    "body": text.body,
+                    "personal": text.personal,
+                }
+            )
             if event.plate is not None and event.plate.picture_sha256:
                 shots.append({"sha256": event.plate.picture_sha256, "seq": seq, "is_sent": 0})
             meta.update(pending.meta)
@@ -401,34 +436,84 @@ class EventStore:
         if monotonic_ns() - self._purged_ns < _PURGE_EACH_S * 1e9:
             return
         self._purged_ns = monotonic_ns()
-        cutoff_s = int(datetime.now(UTC).timestamp()) - KEEP_ACKNOWLEDGED_S
-        self._purge(_acknowledged_before(cutoff_s))
+        self.purge(int(datetime.now(UTC).timestamp()))
+
+    def purge(self, now_s: int) -> None:
+        """Drop what has been kept long enough. Only for the writer thread, and for tests."""
+        self._give_up(now_s - KEEP_UNCONFIRMED_S)
+        self._drop_acknowledged(now_s - KEEP_ACKNOWLEDGED_S, None)
 
     def _free_space(self) -> None:
         """A full disk gives up the oldest acknowledged events, never the others."""
-        oldest = (
-            select(journal.c.seq)
-            .where(journal.c.seq.not_in(select(outbox.c.seq)), journal.c.seq < self._seq)
-            .order_by(journal.c.seq)
-            .limit(_FREED_WHEN_FULL)
-        )
-        self._purge(delete(journal).where(journal.c.seq.in_(oldest)))
+        self._drop_acknowledged(None, _FREED_WHEN_FULL)
 
-    def _purge(self, statement: Delete) -> None:
+    def _drop_acknowledged(self, before_s: int | None, most: int | None) -> None:
+        """Drop acknowledged events from the journal's beginning: older ones, or `most`. The newest event stays."""
         if self._engine is None:
             return
         try:
             with self._engine.begin() as connection:
-                gone = connection.execute(statement.where(journal.c.seq < self._seq)).rowcount
+                first = connection.scalar(select(func.min(journal.c.seq)))
+                if first is None:
+                    return
+                ends = [self._head[0], connection.scalar(select(func.min(outbox.c.seq)))]
+                if before_s is not None:
+                    ends.append(connection.scalar(_first_since(before_s)))
+                if most is not None:
+                    ends.append(first + most)
+                last = min(end for end in ends if end is not None) - 1
+                if last < first:
+                    return
+                _drop(connection, last)
         except SQLAlchemyError as error:
             _log.warning("store.purge_refused", words=sqlite.words_of(error))
             return
-        if gone:
-            _log.info("store.purged", events=gone)
+        _log.info("store.purged", events=last - first + 1)
+
+    def _give_up(self, before_s: int) -> None:
+        """Drop the oldest unconfirmed events when there are too many or they are too old, and record the gap."""
+        if self._engine is None or self.make_gap is None:
+            return
+        try:
+            with self._engine.connect() as connection:
+                depth, first = connection.execute(select(func.count(), func.min(outbox.c.seq))).one()
+                if first is None:
+                    return
+                newer = connection.scalar(_first_since(before_s)) if self.is_time_known() else first
+                old = (newer or self._head[0]) - first
+                given_up = max(old, depth - MAX_UNCONFIRMED)
+                if given_up <= 0:
+                    return
+                last = min(first + max(given_up, GIVEN_UP_AT_ONCE) - 1, self._head[0])
+                own = connection.execute(select(journal.c.hash).where(journal.c.seq == last)).scalar_one()
+        except SQLAlchemyError as error:
+            _log.warning("store.purge_refused", words=sqlite.words_of(error))
+            return
+        record = self.make_gap(first, last, own)
+        _log.error("store.gave_up", first=first, last=last)
+        self.submit(record)
+        self.write(lambda connection: _drop_recorded(connection, record.id, last))
 
 
-def _acknowledged_before(cutoff_s: int) -> Delete:
-    return delete(journal).where(journal.c.wall_s < cutoff_s, journal.c.seq.not_in(select(outbox.c.seq)))
+def _first_since(wall_s: int) -> Select[tuple[int]]:
+    """Seq of the first event that is no older."""
+    return select(func.min(journal.c.seq)).where(journal.c.wall_s >= wall_s)
+
+
+def _drop_recorded(connection: Connection, record_id: str, last: int) -> None:
+    """Drop what a gap record gives up; not before that record is in the journal."""
+    if connection.scalar(select(journal.c.seq).where(journal.c.id == record_id)) is not None:
+        _drop(connection, last)
+
+
+def _drop(connection: Connection, last: int) -> None:
+    """Drop the journal's beginning up to `last`, and note where it begins now."""
+    own = connection.execute(select(journal.c.hash).where(journal.c.seq == last)).scalar()
+    if own is None:
+        return
+    connection.execute(delete(outbox).where(outbox.c.seq <= last))
+    connection.execute(delete(journal).where(journal.c.seq <= last))
+    _put_meta(connection, {CUT: f"{last}:{own}"})
 
 
 def _put_meta(connection: Connection, values: Mapping[str, str]) -> None:

@@ -14,6 +14,7 @@ journal = Table(
     Column("prev", String, nullable=False),
     Column("hash", String, nullable=False),
     Column("body", String, nullable=False),
+    Column("personal", String, nullable=False, default=""),
 )
 outbox = Table("outbox", edge_metadata, Column("seq", Integer, primary_key=True, autoincrement=False))
 pictures = Table(

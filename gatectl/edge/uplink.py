@@ -29,6 +29,7 @@ from gatectl.edge.store import EventStore
 from gatectl.errors import PayloadError, StoreError
 from gatectl.logs import get_logger
 from gatectl.settings import BrokerSettings
+from gatectl.wire.events import encode_rows
 from gatectl.wire.messages import (
     INSIDE_TAG,
     Ack,
@@ -37,7 +38,6 @@ from gatectl.wire.messages import (
     decode,
     decode_inside,
     decode_passages,
-    encode_rows,
     gate_topic,
     list_topic,
     site_topic,

@@ -1,30 +1,22 @@
-"""MQTT topics and versioned payloads of events, acks, heartbeats, commands and answers (PROTOCOLS 7-9).
+"""MQTT topics and versioned payloads of acks, heartbeats, commands and answers (PROTOCOLS 7-9).
 
-JSON bodies; acks and commands travel sealed (see `signed`). An event's body is kept byte for byte as the
-gate wrote it, at both ends, so that its hash can be checked for ever.
+JSON bodies; acks and commands travel sealed (see `signed`). Events have a module of their own.
 """
 
-import hashlib
-import json
 import zlib
 from datetime import datetime
 from typing import Annotated, Literal, TypeVar
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from gatectl.core.model import AccessEvent, ClockTrust, GateId, SiteId
+from gatectl.core.model import ClockTrust, GateId, SiteId
 from gatectl.errors import PayloadError
 from gatectl.wire.signed import seal, unseal
 
 PREFIX = "gatectl/v1"
-EVENT_VERSION = 1
-MAX_BATCH_EVENTS = 50
-MAX_BATCH_BYTES = 64 * 1024
 COMMAND_LIFE_S = 10
 """A command older than this is dead (PROTOCOLS 9)."""
-GENESIS = "0" * 64
-"""The hash before the first event of an epoch."""
 PASSAGES_PURPOSE = "passages"
 INSIDE_PURPOSE = "inside"
 INSIDE_TAG = b"I"
@@ -63,17 +55,6 @@ class Message(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class EventRow(Message):
-    """One event on the wire. `hash` = SHA-256(previous hash ‖ body)."""
-
-    v: Literal[1] = 1
-    epoch: str = Field(min_length=1, max_length=64)
-    seq: int = Field(ge=1)
-    prev: str = Field(min_length=64, max_length=64)
-    hash: str = Field(min_length=64, max_length=64)
-    body: str = Field(max_length=MAX_BATCH_BYTES)
-
-
 class Ack(Message):
     """Central's committed watermark for one epoch of one gate."""
 
@@ -106,6 +87,18 @@ class ListStand(Message):
     set_hash: str
 
 
+class SignedHead(Message):
+    """A gate's word that its chain has this hash at this seq. Whoever rewrites the chain later cannot sign it."""
+
+    epoch: str = Field(min_length=1, max_length=64)
+    seq: int = Field(ge=1)
+    hash: str = Field(min_length=64, max_length=64)
+    key: str = Field(max_length=44)
+    """The gate's Ed25519 public key: 32 bytes in base64."""
+    signature: str = Field(max_length=88)
+    """64 bytes in base64."""
+
+
 class Heartbeat(Message):
     """A gate's state, each 5 s, and once with `online` false as its will."""
 
@@ -119,6 +112,7 @@ class Heartbeat(Message):
     version: str = ""
     clock: ClockTrust = ClockTrust.UNTRUSTED
     list: ListStand | None = None
+    head: SignedHead | None = None
     outbox_depth: int = 0
     outbox_oldest_at: AwareTime | None = None
     lanes: tuple[LaneBeat, ...] = ()
@@ -213,40 +207,6 @@ class InsideList(Message):
 
 
 M = TypeVar("M", bound=Message)
-_EVENT = TypeAdapter(AccessEvent)
-_ROWS = TypeAdapter(tuple[EventRow, ...])
-
-
-def event_body(event: AccessEvent) -> str:
-    """The event's canonical JSON: sorted keys, no spaces, UTF-8 kept."""
-    fields = _EVENT.dump_python(event, mode="json", exclude_defaults=False)
-    return json.dumps(fields, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
-
-
-def parse_event(body: str) -> AccessEvent:
-    """The event in a body. Raises PayloadError for anything else."""
-    try:
-        return _EVENT.validate_json(body)
-    except ValidationError as error:
-        raise PayloadError(f"not an event of version {EVENT_VERSION}: {error}", body.encode()) from error
-
-
-def chain_hash(previous: str, body: str) -> str:
-    """SHA-256 over the previous hash (as raw bytes) and the body, in hex."""
-    return hashlib.sha256(bytes.fromhex(previous) + body.encode()).hexdigest()
-
-
-def encode_rows(rows: tuple[EventRow, ...]) -> bytes:
-    """A batch for `ev`."""
-    return _ROWS.dump_json(rows)
-
-
-def decode_rows(payload: bytes) -> tuple[EventRow, ...]:
-    """The rows of a batch. Raises PayloadError (wrong version, not JSON, a field too many)."""
-    try:
-        return _ROWS.validate_json(payload)
-    except ValidationError as error:
-        raise PayloadError(f"not an event batch of version {EVENT_VERSION}: {error}", payload) from error
 
 
 def decode(model: type[M], payload: bytes) -> M:

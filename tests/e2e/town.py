@@ -10,6 +10,7 @@ from PIL import Image, ImageDraw
 from sqlalchemy import Connection, insert
 
 from gatectl.central import residents, staff, tables
+from gatectl.central.event_columns import columns
 from gatectl.core.model import (
     AccessEvent,
     CharVote,
@@ -26,7 +27,8 @@ from gatectl.core.model import (
     Verdict,
 )
 from gatectl.core.reasons import Reason
-from gatectl.wire.messages import GENESIS, Heartbeat, LaneBeat, ListStand, chain_hash, event_body
+from gatectl.wire.events import GENESIS, event_row, event_text
+from gatectl.wire.messages import Heartbeat, LaneBeat, ListStand
 
 LOGIN, PASSWORD = "wang.li", "correct horse battery"
 SITES = (("jinshazhou", "金沙洲花园", "Jinshazhou Garden"), ("qiaonan", "桥南新村", "Qiaonan Village"))
@@ -88,38 +90,17 @@ class Log:
     def add(self, event: AccessEvent, *, site: str, household: str = "", person: str = "") -> str:
         """One event, at the end of its gate's chain."""
         seq, previous = self.heads.get(event.gate, (0, GENESIS))
-        body = event_body(event)
-        digest = chain_hash(previous, body)
-        self.heads[event.gate] = (seq + 1, digest)
-        plate = event.plate
-        at_ms = int(event.at.timestamp() * 1000)
+        row = event_row("e1", seq + 1, previous, event_text(event, "5a" * 16))
+        self.heads[event.gate] = (seq + 1, row.hash)
+        values = columns(event)
         self.conn.execute(
             insert(tables.events).values(
+                **values,
+                **row.model_dump(exclude={"v"}),
                 gate_id=event.gate,
-                epoch="e1",
-                seq=seq + 1,
-                prev=previous,
-                hash=digest,
-                body=body,
-                event_id=event.id,
-                kind=str(event.kind),
                 site_id=site,
-                lane_id=event.lane or "",
-                at=at_ms,
-                direction=str(event.direction or ""),
-                verdict=str(event.verdict or ""),
-                reason=int(event.reason),
-                credential=event.credential or "",
-                cardholder_id=event.subject,
-                household_id=household,
                 person=person,
-                plate=plate.text if plate else "",
-                plate_colour=str(plate.colour or "") if plate else "",
-                ref=event.ref,
-                outcome=event.outcome,
-                actor=event.actor,
-                picture_sha256=plate.picture_sha256 if plate else "",
-                received_at=at_ms + 84,
+                received_at=values["at"] + 84,
             )
         )
         return event.id

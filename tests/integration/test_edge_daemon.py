@@ -46,20 +46,8 @@ from gatectl.sim.broker import Broker, free_port, start_broker
 from gatectl.sim.devices import Pty, SimReader
 from gatectl.sim.mcu import SimLane, SimMcu
 from gatectl.sim.platepics import encode_jpeg, render_frame
-from gatectl.wire.messages import (
-    GENESIS,
-    Ack,
-    Answer,
-    Command,
-    EventRow,
-    Heartbeat,
-    chain_hash,
-    decode,
-    decode_rows,
-    gate_topic,
-    list_topic,
-    parse_event,
-)
+from gatectl.wire.events import GENESIS, EventRow, chain_hash, decode_rows, parse_event
+from gatectl.wire.messages import Ack, Answer, Command, Heartbeat, decode, gate_topic, list_topic
 from gatectl.wire.replica import SetHash
 from gatectl.wire.rows import decode_row, encode_row, grant_row, row_key, ruling_row
 from gatectl.wire.signed import seal
@@ -185,7 +173,7 @@ class Central:
         self.send("cmd", seal(command.model_dump_json().encode(), "cmd", KEY))
 
     def events(self) -> list[AccessEvent]:
-        return [parse_event(row.body) for row in sorted(self.rows.values(), key=lambda row: row.seq)]
+        return [parse_event(row.body, row.personal) for row in sorted(self.rows.values(), key=lambda row: row.seq)]
 
     def reasons(self) -> list[Reason]:
         return [event.reason for event in self.events()]
@@ -280,12 +268,12 @@ class Gate:
         with closing(sqlite3.connect(self.data / "edge.db", timeout=5)) as database:
             return int(database.execute("SELECT count(*) FROM outbox").fetchone()[0])
 
-    def journal(self) -> list[tuple[int, str, str, str]]:
+    def journal(self) -> list[tuple[int, str, str, str, str]]:
         with closing(sqlite3.connect(self.data / "edge.db", timeout=5)) as database:
-            return database.execute("SELECT seq, prev, hash, body FROM journal ORDER BY seq").fetchall()
+            return database.execute("SELECT seq, prev, hash, body, personal FROM journal ORDER BY seq").fetchall()
 
     def verdicts(self) -> list[tuple[Verdict, Reason]]:
-        events = (parse_event(body) for _seq, _prev, _hash, body in self.journal())
+        events = (parse_event(body, personal) for _seq, _prev, _hash, body, personal in self.journal())
         return [(event.verdict, event.reason) for event in events if event.verdict is not None]
 
     def close(self) -> None:
@@ -379,7 +367,7 @@ def test_kill_dash_nine_loses_nothing_and_doubles_nothing(gate: Gate, central: C
     rows = gate.journal()
     assert [row[0] for row in rows] == list(range(1, len(rows) + 1))
     previous = GENESIS
-    for _seq, prev, own, body in rows:
+    for _seq, prev, own, body, _personal in rows:
         assert prev == previous
         assert own == chain_hash(previous, body)
         previous = own

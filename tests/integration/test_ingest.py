@@ -22,25 +22,14 @@ from gatectl.central.keys import load_or_make_keys
 from gatectl.core.model import AccessEvent, ClockTrust, Crossing, Direction, EventKind, GateId, LaneId
 from gatectl.core.reasons import Reason
 from gatectl.sim.broker import Broker, start_broker
-from gatectl.wire.messages import (
-    GENESIS,
-    Ack,
-    EventRow,
-    Passages,
-    chain_hash,
-    decode,
-    decode_inside,
-    decode_passages,
-    encode_rows,
-    event_body,
-    gate_topic,
-    site_topic,
-)
+from gatectl.wire.events import GENESIS, EventRow, encode_rows, event_row, event_text
+from gatectl.wire.messages import Ack, Passages, decode, decode_inside, decode_passages, gate_topic, site_topic
 from gatectl.wire.replica import ListRequest
 from gatectl.wire.signed import unseal
 
 GATE = "east"
 EVENTS = 3000
+SALT = "5a" * 16
 BATCH = 50
 WAIT_S = 60.0
 
@@ -59,8 +48,7 @@ def a_chain(count: int) -> list[EventRow]:
             clock=ClockTrust.SYNCED,
             reason=Reason.CARD_OK,
         )
-        body = event_body(event)
-        rows.append(EventRow(epoch="ep", seq=seq, prev=previous, hash=chain_hash(previous, body), body=body))
+        rows.append(event_row("ep", seq, previous, event_text(event, SALT)))
         previous = rows[-1].hash
     return rows
 
@@ -246,8 +234,7 @@ def test_a_passage_is_told_to_the_site_once_and_whoever_asks_hears_who_is_inside
     gate = FakeGate(broker, central.key)
     rows, previous = [], GENESIS
     for seq in (1, 2):
-        body = event_body(a_passage(seq, Direction.IN))
-        rows.append(EventRow(epoch="ep", seq=seq, prev=previous, hash=chain_hash(previous, body), body=body))
+        rows.append(event_row("ep", seq, previous, event_text(a_passage(seq, Direction.IN), SALT)))
         previous = rows[-1].hash
     request = ListRequest(site="site", epoch="", have=0, want="inside").model_dump_json().encode()
     central.start()

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, create_engine, insert
 from gatectl.central import tables
 from gatectl.core.model import AccessEvent, ClockTrust, EventKind, GateId, LaneId
 from gatectl.core.reasons import Reason
-from gatectl.wire.messages import event_body
+from gatectl.wire.events import event_text
 
 START = datetime(2026, 5, 1, 0, 0, tzinfo=UTC)  # 08:00 site time
 GATES = (("south", "danzao"), ("north", "danzao"), ("lake", "xianhu"))
@@ -56,7 +56,7 @@ def add_event(conn: Connection) -> AddEvent:
         at_ms = changes.pop("at", int(START.timestamp() * 1000) + seq * 1000)
         event_id = changes.pop("event_id", f"e{seq:06d}")
         reason = changes.pop("reason", Reason.PLATE_OK)
-        body = event_body(
+        text = event_text(
             AccessEvent(
                 id=event_id,
                 kind=EventKind(changes.get("kind", "access")),
@@ -67,7 +67,8 @@ def add_event(conn: Connection) -> AddEvent:
                 mono_ns=seq,
                 clock=ClockTrust.SYNCED,
                 reason=Reason(reason) if reason in set(Reason) else Reason.PLATE_OK,
-            )
+            ),
+            "5a" * 16,
         )
         values: dict[str, Any] = {
             "gate_id": "south",
@@ -75,7 +76,8 @@ def add_event(conn: Connection) -> AddEvent:
             "seq": seq,
             "prev": "0" * 64,
             "hash": "1" * 64,
-            "body": body,
+            "body": text.body,
+            "personal": text.personal,
             "kind": "access",
             "site_id": "danzao",
             "lane_id": "south-in",

@@ -17,19 +17,8 @@ from gatectl.central.intake import Arrival, Quarantine, ingest_batch
 from gatectl.core.model import AccessEvent, ClockTrust, EventKind, GateId, GrantState, LaneId
 from gatectl.core.reasons import Reason
 from gatectl.errors import PayloadError
-from gatectl.wire.messages import (
-    GENESIS,
-    Ack,
-    Answer,
-    Command,
-    EventRow,
-    Heartbeat,
-    chain_hash,
-    decode,
-    decode_rows,
-    encode_rows,
-    event_body,
-)
+from gatectl.wire.events import GENESIS, EventRow, chain_hash, decode_rows, encode_rows, event_row, event_text
+from gatectl.wire.messages import Ack, Answer, Command, Heartbeat, decode
 from gatectl.wire.replica import decode_delta
 from gatectl.wire.rows import decode_row
 from gatectl.wire.signed import unseal
@@ -37,6 +26,7 @@ from gatectl.wire.signed import unseal
 NOW = datetime(2026, 11, 23, 4, 0, tzinfo=UTC)
 NOW_MS = int(NOW.timestamp() * 1000)
 SITES = {"east": "site"}
+SALT = "5a" * 16
 KEY = Ed25519PrivateKey.generate()
 
 
@@ -70,8 +60,7 @@ def a_chain(count: int, note: str = "") -> list[EventRow]:
             reason=Reason.CARD_OK,
             note=note,
         )
-        body = event_body(event)
-        rows.append(EventRow(epoch="ep", seq=seq, prev=previous, hash=chain_hash(previous, body), body=body))
+        rows.append(event_row("ep", seq, previous, event_text(event, SALT)))
         previous = rows[-1].hash
     return rows
 

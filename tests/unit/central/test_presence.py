@@ -28,19 +28,16 @@ from gatectl.core.model import (
 from gatectl.core.occupancy import crossed
 from gatectl.core.reasons import Reason
 from gatectl.errors import PayloadError
+from gatectl.wire.events import GENESIS, event_row, event_text
 from gatectl.wire.messages import (
-    GENESIS,
     INSIDE_TAG,
-    EventRow,
     InsideList,
     PassageNews,
     Passages,
-    chain_hash,
     decode_inside,
     decode_passages,
     encode_inside,
     encode_passages,
-    event_body,
 )
 from gatectl.wire.signed import seal
 
@@ -93,8 +90,7 @@ class Gates:
     def write(self, event: AccessEvent) -> Arrival:
         gate = str(event.gate)
         seq, previous = self._ends.get(gate, (0, GENESIS))
-        body = event_body(event)
-        row = EventRow(epoch="ep", seq=seq + 1, prev=previous, hash=chain_hash(previous, body), body=body)
+        row = event_row("ep", seq + 1, previous, event_text(event, "5a" * 16))
         self._ends[gate] = (seq + 1, row.hash)
         self.rows.append(Arrival(gate, row))
         return self.rows[-1]

@@ -31,7 +31,7 @@ from gatectl.edge.ids import new_id
 from gatectl.edge.inbox import LaneOrder, PlateArrived
 from gatectl.edge.store import EventStore
 from gatectl.errors import LinkError
-from gatectl.wire.messages import parse_event
+from gatectl.wire.events import parse_event
 
 FOOT, CAR = LaneId("foot"), LaneId("car-in")
 CARD = CredentialKey("em:0A1B2C3D4E")
@@ -132,7 +132,7 @@ class Rig:
     def reasons(self) -> list[Reason]:
         """Every recorded reason, once all that was submitted is on the disk."""
         assert self.store.submit(self.controller._maker.system(Reason.STARTED, "mark")).wait(5)
-        return [parse_event(row.body).reason for row in self.store.batch(0)][:-1]
+        return [parse_event(row.body, row.personal).reason for row in self.store.batch(0)][:-1]
 
 
 @pytest.fixture
@@ -159,7 +159,8 @@ def test_a_disk_that_stalls_does_not_strand_a_person_and_the_event_says_so(
     assert rig.controller.counters["late_records"] == 1
     rig.ready()
     assert rig.reasons() == [Reason.CARD_OK]
-    assert parse_event(rig.store.batch(0)[0].body).is_late_record
+    (row, *_) = rig.store.batch(0)
+    assert parse_event(row.body, row.personal).is_late_record
 
 
 def test_a_bridge_that_is_away_is_told_once_a_minute(rig: Rig) -> None:

@@ -6,6 +6,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,7 +17,8 @@ from gatectl.core.reasons import Reason
 from gatectl.edge import store as store_module
 from gatectl.edge.ids import new_id
 from gatectl.edge.store import EventStore
-from gatectl.wire.messages import GENESIS, chain_hash, parse_event
+from gatectl.edge.verify import verify_journal
+from gatectl.wire.events import GENESIS, chain_hash, parse_event
 
 
 def an_event(**changes: object) -> AccessEvent:
@@ -94,7 +96,8 @@ def test_a_late_mark_stands_in_the_event_when_it_comes_before_the_write(tmp_path
     assert pending.mark_late(), "nothing is composed before the writer runs"
     store.start()
     assert pending.wait(5)
-    assert parse_event(store.batch(0)[0].body).is_late_record
+    (row, *_) = store.batch(0)
+    assert parse_event(row.body, row.personal).is_late_record
     assert not pending.mark_late(), "a committed event never changes"
     store.stop()
 
@@ -220,9 +223,93 @@ def test_old_acknowledged_events_are_purged_and_the_chain_goes_on(
     assert store.last_seq() == 4
 
 
+def test_the_purge_never_leaves_a_hole_and_notes_where_the_journal_begins(store: EventStore, tmp_path: Path) -> None:
+    """A clock that stood in 1970 for a while must not have its rows cut out of the middle."""
+    old, new = datetime(1970, 1, 2, tzinfo=UTC), datetime(2026, 5, 4, tzinfo=UTC)
+    for at in (new, old, new, new):
+        store.submit(an_event(at=at))
+    until(lambda: store.last_seq() == 4)
+    store.delete_upto(4)
+    until(lambda: store.stand().depth == 0)
+    store.write(lambda _connection: store.purge(int(new.timestamp()) + 86_400))
+    until(lambda: store.submit(an_event(at=new)).wait(5))
+    check, findings = verify_journal(tmp_path / "edge.db")
+    assert (check.rows, findings) == (5, [])
+    store.write(lambda _connection: store.purge(int(new.timestamp()) + 40 * 86_400))
+    until(lambda: store.hash_at(4) is None)
+    check, findings = verify_journal(tmp_path / "edge.db")
+    assert (check.rows, check.given_up, findings) == (1, 4, [])
+
+
+def test_a_journal_that_was_purged_to_its_last_event_goes_on_after_a_restart(tmp_path: Path) -> None:
+    for turn in range(2):
+        store = EventStore(tmp_path / "edge.db")
+        store.start()
+        assert store.wait_ready(5)
+        assert store.submit(an_event()).wait(5)
+        assert store.last_seq() == turn + 1
+        store.stop()
+    assert verify_journal(tmp_path / "edge.db")[1] == []
+
+
+def test_too_many_unconfirmed_events_are_given_up_oldest_first_and_the_gap_is_recorded(
+    store: EventStore, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(store_module, "MAX_UNCONFIRMED", 10)
+    monkeypatch.setattr(store_module, "GIVEN_UP_AT_ONCE", 4)
+    store.make_gap = lambda first, last, own: an_event(kind=EventKind.ALARM, gap=(first, last, own))
+    for _ in range(12):
+        assert store.submit(an_event()).wait(5)
+    fourth = store.hash_at(4)
+    store.write(lambda _connection: store.purge(0))
+    until(lambda: store.stand().first_seq == 5)
+    *_, record = store.batch(0)
+    assert parse_event(record.body, record.personal).gap == (1, 4, fourth)
+    assert record.seq == 13
+    check, findings = verify_journal(tmp_path / "edge.db")
+    assert (check.rows, findings) == (9, [])
+
+
+def test_age_gives_up_nothing_while_the_time_is_not_known(store: EventStore) -> None:
+    store.make_gap = lambda first, last, own: an_event(kind=EventKind.ALARM, gap=(first, last, own))
+    assert store.submit(an_event(at=datetime(2020, 1, 1, tzinfo=UTC))).wait(5)
+    assert store.submit(an_event()).wait(5)
+    now_s = int(datetime(2026, 5, 4, tzinfo=UTC).timestamp())
+    store.write(lambda _connection: store.purge(now_s))
+    assert store.submit(an_event()).wait(5)
+    assert store.stand().first_seq == 1
+    store.is_time_known = lambda: True
+    store.write(lambda _connection: store.purge(now_s))
+    until(lambda: store.stand().first_seq > 1)
+
+
+@pytest.mark.parametrize("column", ["body", "personal", "prev", "hash"])
+def test_one_changed_letter_in_a_journal_is_found_and_named(store: EventStore, tmp_path: Path, column: str) -> None:
+    for _ in range(5):
+        assert store.submit(an_event(kind=EventKind.ALARM, note="三号门")).wait(5)
+    with closing(sqlite3.connect(tmp_path / "edge.db")) as database:
+        (text,) = database.execute(f"SELECT {column} FROM journal WHERE seq = 3").fetchone()  # noqa: S608 - ours
+        changed = text[:-3] + chr(ord(text[-3]) ^ 1) + text[-2:]
+        database.execute(f"UPDATE journal SET {column} = ? WHERE seq = 3", (changed,))  # noqa: S608 - ours
+        database.commit()
+    _check, findings = verify_journal(tmp_path / "edge.db")
+    assert 3 in {finding.seq for finding in findings}
+
+
+def test_a_missing_event_of_a_journal_is_named(store: EventStore, tmp_path: Path) -> None:
+    for _ in range(5):
+        assert store.submit(an_event()).wait(5)
+    with closing(sqlite3.connect(tmp_path / "edge.db")) as database:
+        database.execute("DELETE FROM journal WHERE seq IN (2, 3)")
+        database.commit()
+    _check, findings = verify_journal(tmp_path / "edge.db")
+    assert [(finding.seq, finding.what) for finding in findings] == [(2, "missing")]
+
+
 def test_a_body_is_the_canonical_json_of_its_event(store: EventStore) -> None:
-    event = an_event(note="夜班")
+    event = an_event(kind=EventKind.ALARM, note="夜班")
     assert store.submit(event).wait(5)
-    body = store.batch(0)[0].body
-    assert parse_event(body) == event
-    assert json.loads(body)["note"] == "夜班"
+    (row,) = store.batch(0)
+    assert parse_event(row.body, row.personal) == event
+    assert json.loads(row.personal)["note"] == "夜班"
+    assert "夜班" not in row.body, "a note may name somebody: it stands apart, and can be purged"
