@@ -6,7 +6,7 @@
 # run:  a virtual environment in .venv with the locked wheels of requirements/run.txt
 # pi:   requirements/pi.txt, which adds the Raspberry Pi's GPIO
 # demo: as run, and from apt: mosquitto, libGL and GLib for OpenCV, Noto CJK for the drawn plates
-# test: the wheels of requirements/dev.txt, and from apt also Chromium
+# test: the wheels of requirements/dev.txt, and from apt also Chromium and PostgreSQL
 #
 # Talks on stderr only. GATECTL_PYTHON names the Python to use; GATECTL_NO_APT=1 keeps apt out of it.
 set -eu
@@ -147,6 +147,7 @@ have_cjk_font() {
     find /usr/share/fonts /usr/local/share/fonts "${HOME:-/nonexistent}/.fonts" \
         "${HOME:-/nonexistent}/.local/share/fonts" -iname 'Noto*CJK*' 2>/dev/null | grep -q .
 }
+have_postgresql() { command -v initdb >/dev/null 2>&1 || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1; }
 have_chromium() { command -v chromium >/dev/null 2>&1 || command -v chromium-browser >/dev/null 2>&1; }
 
 # missing_packages: Debian's names of what this profile lacks.
@@ -158,6 +159,7 @@ missing_packages() {
     have_cjk_font || printf 'fonts-noto-cjk '
     [ "$profile" = test ] || return 0
     have_chromium || printf 'chromium '
+    have_postgresql || printf 'postgresql '
 }
 
 bring_packages() {
@@ -180,6 +182,9 @@ bring_packages() {
     esac
     case "$lacking" in
         *fonts*) say "without a Chinese font no plate can be drawn. To mend: sudo apt-get install fonts-noto-cjk" ;;
+    esac
+    case "$lacking" in
+        *postgresql*) say "without PostgreSQL its tests are left out. To mend: sudo apt-get install postgresql" ;;
     esac
     case "$lacking" in
         *chromium*) say "without Chromium the console's tests cannot run. To mend: sudo apt-get install chromium" ;;

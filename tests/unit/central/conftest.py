@@ -1,12 +1,16 @@
-"""An office on an empty SQLite: two sites, three gates, four lanes."""
+"""An office on an empty database: two sites, three gates, four lanes.
+
+SQLite, or the PostgreSQL that GATECTL_TEST_POSTGRESQL names (tests/integration/test_postgresql.py runs them so).
+"""
 
 import itertools
+import os
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, create_engine, insert
+from sqlalchemy import Connection, Engine, create_engine, insert
 
 from gatectl.central import tables
 from gatectl.core.model import AccessEvent, ClockTrust, EventKind, GateId, LaneId
@@ -25,25 +29,46 @@ LANES = (
 AddEvent = Callable[..., int]
 
 
+@pytest.fixture(scope="session")
+def server() -> Iterator[Engine | None]:
+    """PostgreSQL with every table, where one is named; a test's rows never stay in it."""
+    url = os.environ.get("GATECTL_TEST_POSTGRESQL", "")
+    if not url:
+        yield None
+        return
+    made = create_engine(url)
+    tables.metadata.create_all(made)
+    yield made
+    made.dispose()
+
+
 @pytest.fixture
-def conn() -> Iterator[Connection]:
-    """One transaction on a fresh database with foreign keys enforced."""
-    engine = create_engine("sqlite://")
-    with engine.begin() as connection:
-        connection.exec_driver_sql("PRAGMA foreign_keys=ON")
-        tables.metadata.create_all(connection)
-        for site in ("danzao", "xianhu"):
-            connection.execute(insert(tables.sites).values(id=site, name_zh=f"{site}小区", name_en=site))
-        for gate, site in GATES:
-            connection.execute(insert(tables.gates).values(id=gate, site_id=site, name_zh=f"{gate}门", name_en=gate))
-        for lane, gate, kind, direction in LANES:
-            connection.execute(
-                insert(tables.lanes).values(
-                    id=lane, gate_id=gate, kind=kind, direction=direction, name_zh=lane, name_en=lane
-                )
-            )
+def conn(server: Engine | None) -> Iterator[Connection]:
+    """One transaction on empty tables with foreign keys enforced, and two sites in them."""
+    engine = server if server is not None else create_engine("sqlite://")
+    with engine.connect() as connection, connection.begin() as transaction:
+        if server is None:
+            connection.exec_driver_sql("PRAGMA foreign_keys=ON")
+            tables.metadata.create_all(connection)
+        else:  # numbers begin at 1, as in a new database
+            names = connection.exec_driver_sql("SELECT oid::regclass FROM pg_class WHERE relkind = 'S'").scalars()
+            for name in names.all():
+                connection.exec_driver_sql(f"ALTER SEQUENCE {name} RESTART")
+        _seed(connection)
         yield connection
-    engine.dispose()
+        transaction.rollback()
+    if server is None:
+        engine.dispose()
+
+
+def _seed(connection: Connection) -> None:
+    for site in ("danzao", "xianhu"):
+        connection.execute(insert(tables.sites).values(id=site, name_zh=f"{site}小区", name_en=site))
+    for gate, site in GATES:
+        connection.execute(insert(tables.gates).values(id=gate, site_id=site, name_zh=f"{gate}门", name_en=gate))
+    for lane, gate, kind, direction in LANES:
+        values = {"kind": kind, "direction": direction, "name_zh": lane, "name_en": lane}
+        connection.execute(insert(tables.lanes).values(id=lane, gate_id=gate, **values))
 
 
 @pytest.fixture

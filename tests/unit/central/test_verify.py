@@ -1,15 +1,12 @@
 """`audit verify` at central: what was changed, taken away or slipped in is found and named."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import Connection, delete, insert, select, update
 
 from gatectl.central import tables
-from gatectl.central.database import migrate, open_database, writing
 from gatectl.central.event_columns import NOBODY
 from gatectl.central.intake import Arrival, Quarantine, Taken, ingest_batch
 from gatectl.central.signed_heads import accept_key, take_head
@@ -24,15 +21,11 @@ KEY = Ed25519PrivateKey.generate()
 
 
 @pytest.fixture
-def conn(tmp_path: Path) -> Iterator[Connection]:
-    url = f"sqlite:///{tmp_path / 'central.db'}"
-    migrate(url)
-    engine = open_database(url)
-    with writing(engine) as opened:
-        opened.execute(insert(tables.sites), {"id": "site", "name_zh": "苑", "name_en": "Court"})
-        opened.execute(insert(tables.gates), {"id": "east", "site_id": "site", "name_zh": "东", "name_en": "East"})
-        yield opened
-    engine.dispose()
+def conn(conn: Connection) -> Connection:
+    """The office, and one more gate."""
+    conn.execute(insert(tables.sites), {"id": "site", "name_zh": "苑", "name_en": "Court"})
+    conn.execute(insert(tables.gates), {"id": "east", "site_id": "site", "name_zh": "东", "name_en": "East"})
+    return conn
 
 
 def an_event(number: int, **changes: object) -> AccessEvent:
