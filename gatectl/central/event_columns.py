@@ -1,9 +1,10 @@
 """What an event's body says, in the columns that the log is filtered by; `audit verify` holds them against the body."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
-from gatectl.core.model import AccessEvent
+from gatectl.errors import PayloadError
 
 UNKNOWN_KIND = "unknown"
 PERSONAL = (
@@ -12,42 +13,46 @@ PERSONAL = (
 )
 """Columns that may say who somebody was."""
 _PLAIN = ("event_id", "lane_id", "direction", "verdict", "ref", "outcome", "boot_id", "clock")
+_MOST_NS = 2**62
 
 
-def columns(event: AccessEvent) -> dict[str, Any]:
-    """The columns of an event; `at` is the time that its gate stamped."""
-    stamped_ms = int(event.at.timestamp() * 1000)
-    return {
-        "event_id": clean(event.id, 40),
-        "kind": event.kind.value,
-        "lane_id": clean(event.lane or "", 63),
-        "at": stamped_ms,
-        "stamped_at": stamped_ms,
-        "clock": event.clock.value,
-        "boot_id": clean(event.boot_id, 40),
-        "mono_ns": min(max(event.mono_ns, 0), 2**62),
-        "direction": event.direction.value if event.direction is not None else "",
-        "verdict": event.verdict.value if event.verdict is not None else "",
-        "reason": int(event.reason),
-        "ref": clean(event.ref, 40),
-        "outcome": clean(event.outcome, 20),
-        **_personal_columns(event),
-    }
+def columns(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The columns of `wire.events.event_fields`; `at` is the time that its gate stamped. Raises PayloadError."""
+    try:
+        stamped_ms = int(datetime.fromisoformat(fields["at"]).timestamp() * 1000)
+        return {
+            "event_id": clean(fields["id"], 40),
+            "kind": clean(fields["kind"], 12),
+            "lane_id": clean(fields["lane"], 63),
+            "at": stamped_ms,
+            "stamped_at": stamped_ms,
+            "clock": clean(fields["clock"], 10),
+            "boot_id": clean(fields["boot_id"], 40),
+            "mono_ns": min(max(int(fields["mono_ns"]), 0), _MOST_NS),
+            "direction": clean(fields["direction"], 4),
+            "verdict": clean(fields["verdict"], 8),
+            "reason": int(fields["reason"]),
+            "ref": clean(fields["ref"], 40),
+            "outcome": clean(fields["outcome"], 20),
+            **_personal_columns(fields),
+        }
+    except (KeyError, ValueError, TypeError, AttributeError, OverflowError) as error:
+        raise PayloadError(f"not an event that this version knows: {error!r}") from error
 
 
-def _personal_columns(event: AccessEvent) -> dict[str, Any]:
-    plate, credential = event.plate, event.credential or ""
-    text = plate.text if plate is not None else ""
+def _personal_columns(fields: Mapping[str, Any]) -> dict[str, Any]:
+    plate, credential = fields.get("plate"), fields.get("credential") or ""
+    text = plate["text"] if plate is not None else ""
     if not text and credential.startswith("plate:"):
         text = credential.removeprefix("plate:")
     return {
         "credential": clean(credential, 80),
-        "cardholder_id": clean(event.subject, 40),
-        "household_id": clean(event.household, 40),
+        "cardholder_id": clean(fields.get("subject"), 40),
+        "household_id": clean(fields.get("household"), 40),
         "plate": clean(text, 20),
-        "plate_colour": plate.colour.value if plate is not None and plate.colour is not None else "",
-        "actor": clean(event.actor, 60),
-        "picture_sha256": clean(plate.picture_sha256, 64) if plate is not None else "",
+        "plate_colour": clean(plate["colour"], 14) if plate is not None else "",
+        "actor": clean(fields.get("actor"), 60),
+        "picture_sha256": clean(plate.get("picture_sha256"), 64) if plate is not None else "",
     }
 
 
@@ -67,6 +72,10 @@ NOBODY: Mapping[str, str] = dict.fromkeys((*PERSONAL, "personal"), "")
 """What a row says of a person after its purge."""
 
 
-def clean(text: str, limit: int) -> str:
-    """Text that every database takes: no NUL, no half surrogate pair, at most `limit` characters."""
+def clean(text: str | None, limit: int) -> str:
+    """Text that every database takes: no NUL, no half surrogate pair, at most `limit` characters; "" for None."""
+    if not text:
+        return ""
+    if len(text) <= limit and text.isascii() and "\0" not in text:
+        return text
     return text.replace("\0", "").encode("utf-8", "replace").decode()[:limit]

@@ -49,6 +49,8 @@ ACK_PURPOSE = "ack"
 MAX_BATCH_MESSAGES = 500
 BATCH_WAIT_S = 0.020
 """PROTOCOLS 7: batches of at most 500 or 20 ms."""
+_FULL_BATCH_BYTES = 512 * 1024
+"""About 500 events: worth a transaction of its own."""
 _POLL_S = 0.05
 _KEEPALIVE_S = 20
 _SECOND_S = 1.0
@@ -188,17 +190,19 @@ class Ingest:
                 self._give_up_connection(words_of(error), failures)
 
     def _take_batch(self) -> list[_Incoming]:
-        """Up to 500 messages, waiting at most 20 ms for more after the first."""
+        """Up to 500 messages, waiting at most 20 ms for more after the first, and not at all behind full ones."""
         try:
             batch = [self._inbox.get(timeout=_POLL_S)]
         except queue.Empty:
             return []
         deadline = time.monotonic() + BATCH_WAIT_S
-        while len(batch) < MAX_BATCH_MESSAGES:
+        size = len(batch[0].payload)
+        while len(batch) < MAX_BATCH_MESSAGES and (size < _FULL_BATCH_BYTES or not self._inbox.empty()):
             try:
                 batch.append(self._inbox.get(timeout=max(0.0, deadline - time.monotonic())))
             except queue.Empty:
                 break
+            size += len(batch[-1].payload)
         return batch
 
     def _commit(self, batch: Sequence[_Incoming]) -> None:

@@ -8,17 +8,18 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Any
 
 from sqlalchemy import Connection, func, insert, select
 
 from gatectl.central import event_times, tables
 from gatectl.central.audit import write_audit
-from gatectl.central.database import insert_new
+from gatectl.central.database import insert_all_new, insert_new
 from gatectl.central.event_columns import clean, columns, no_columns
 from gatectl.core.model import AccessEvent, EventKind
 from gatectl.core.reasons import Reason
 from gatectl.errors import PayloadError
-from gatectl.wire.events import GENESIS, EventRow, chain_hash, decode_rows, is_whole, parse_event
+from gatectl.wire.events import GENESIS, EventRow, chain_hash, decode_rows, event_fields, is_whole, parse_event
 from gatectl.wire.messages import Ack, gate_topic
 
 PASSED = "passed"
@@ -193,37 +194,40 @@ def _store(
     """Insert the rows; who went through, as they say."""
     if not fresh:
         return ()
-    parsed = [(gate, row, _read(conn, gate, row, aside, now_ms)) for gate, row in fresh]
-    names = _names(conn, {event.subject for _, _, event in parsed if event is not None and event.subject})
-    values = [
-        {
-            "gate_id": gate,
-            "epoch": row.epoch,
-            "seq": row.seq,
-            "prev": row.prev,
-            "hash": row.hash,
-            "body": row.body,
-            "personal": row.personal,
-            "site_id": sites.get(gate, ""),
-            "received_at": now_ms,
-            "clock_error_ms": None,
-            "person": names.get(event.subject, "") if event is not None else "",
-            **(columns(event) if event is not None else no_columns(now_ms)),
-        }
-        for gate, row, event in parsed
-    ]
-    for gate, row, event in parsed:
-        if event is not None:
-            _heed(conn, gate, row, event)
-    for gate in {gate for gate, _, _ in parsed}:
+    values: list[dict[str, Any]] = []
+    passed: list[Passed] = []
+    for gate, row in fresh:
+        found = _read(conn, gate, row, aside, now_ms)
+        values.append(
+            {
+                "gate_id": gate,
+                "epoch": row.epoch,
+                "seq": row.seq,
+                "prev": row.prev,
+                "hash": row.hash,
+                "body": row.body,
+                "personal": row.personal,
+                "site_id": sites.get(gate, ""),
+                "received_at": now_ms,
+                "clock_error_ms": None,
+                "person": "",
+                **(no_columns(now_ms) if found is None else found[0]),
+            }
+        )
+        event = None if found is None else found[1]
+        if event is None:
+            continue
+        _heed(conn, gate, row, event)
+        if event.kind is EventKind.PASSAGE and event.outcome == PASSED:
+            passed.append(Passed(gate, row.epoch, row.seq, event))
+    names = _names(conn, {value["cardholder_id"] for value in values if value["cardholder_id"]})
+    for value in values:
+        value["person"] = names.get(value["cardholder_id"], "")
+    for gate in {gate for gate, _ in fresh}:
         event_times.corrected(conn, gate, [value for value in values if value["gate_id"] == gate])
-    conn.execute(insert_new(conn, tables.events, "gate_id", "epoch", "seq"), values)
+    insert_all_new(conn, tables.events, values, "gate_id", "epoch", "seq")
     aside.counters.stored += len(values)
-    return tuple(
-        Passed(gate, row.epoch, row.seq, event)
-        for gate, row, event in parsed
-        if event is not None and event.kind is EventKind.PASSAGE and event.outcome == PASSED
-    )
+    return tuple(passed)
 
 
 def _heed(conn: Connection, gate: str, row: EventRow, event: AccessEvent) -> None:
@@ -238,13 +242,22 @@ def _heed(conn: Connection, gate: str, row: EventRow, event: AccessEvent) -> Non
         conn.execute(statement, [{**values, "told_by": clean(event.id, 40)}])
 
 
-def _read(conn: Connection, gate: str, row: EventRow, aside: Quarantine, now_ms: int) -> AccessEvent | None:
-    """The event in a row; None, and a copy kept aside, when it is none of this gate's."""
+_TELLING = {EventKind.PASSAGE.value, EventKind.ANCHOR.value}
+"""Kinds of events that say more than their columns."""
+
+
+def _read(
+    conn: Connection, gate: str, row: EventRow, aside: Quarantine, now_ms: int
+) -> tuple[dict[str, Any], AccessEvent | None] | None:
+    """The columns, and the event where it says more than they do; None, and a copy kept aside, when it is no event."""
     try:
-        event = parse_event(row.body, row.personal)
-        if event.gate == gate:
-            return event
-        why = f"seq {row.seq}: the body names another gate, {event.gate}"
+        fields = event_fields(row.body, row.personal)
+        found = columns(fields)
+        if fields["gate"] != gate:
+            why = f"seq {row.seq}: the body names another gate, {fields['gate']}"
+        else:
+            is_telling = found["kind"] in _TELLING or fields.get("gap") is not None
+            return found, parse_event(row.body, row.personal) if is_telling else None
     except PayloadError as error:
         why = f"seq {row.seq}: {error}"
     aside.counters.unreadable += 1

@@ -6,11 +6,12 @@ Everything runs in the caller's transaction. A passage is counted once: when its
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from sqlalchemy import Connection, Row, Table, and_, delete, exists, insert, or_, select, update
+from sqlalchemy import Connection, Row, Table, and_, delete, exists, or_, select, update
 
 from gatectl.central import tables
+from gatectl.central.database import put_all
 from gatectl.central.event_columns import clean
 from gatectl.central.intake import Passed
 from gatectl.core.model import ClockTrust, Crossing, Direction, GrantState, LaneKind
@@ -313,8 +314,10 @@ def _save(conn: Connection, before: _Count, after: _Count, now_ms: int) -> None:
     inside = tables.inside.c
     for part in _parts(gone, _IN_CHUNK):
         conn.execute(delete(tables.inside).where(inside.site_id == site, inside.subject.in_(part)))
-    for subject, where in after.inside.items():
-        values = {
+    moved = [
+        {
+            "site_id": site,
+            "subject": subject,
             "area": where.area,
             "household_id": where.household,
             "is_vehicle": where.is_vehicle,
@@ -322,9 +325,10 @@ def _save(conn: Connection, before: _Count, after: _Count, now_ms: int) -> None:
             "since_ms": where.since_ms,
             "gate_id": where.gate,
         }
-        old = before.inside.get(subject)
-        if old != where:
-            _put(conn, tables.inside, {"site_id": site, "subject": subject}, values, is_new=old is None)
+        for subject, where in after.inside.items()
+        if before.inside.get(subject) != where
+    ]
+    put_all(conn, tables.inside, moved, "site_id", "subject")
     _put_all(conn, tables.departures, site, ("subject", "at_ms"), before.departures, after.departures)
     _put_all(conn, tables.strangers, site, ("area", "vehicles"), before.strangers, after.strangers)
     _put_all(conn, tables.pass_uses, site, ("key", "uses"), before.uses, after.uses, {"changed_at": now_ms})
@@ -343,18 +347,12 @@ def _put_all(
     more: Mapping[str, int] | None = None,
 ) -> None:
     key_column, value_column = columns
-    for key, value in after.items():
-        old = before.get(key)
-        if old != value:
-            values = {value_column: value, **(more or {})}
-            _put(conn, table, {"site_id": site, key_column: key}, values, is_new=old is None)
-
-
-def _put(conn: Connection, table: Table, keys: Mapping[str, str], values: Mapping[str, Any], *, is_new: bool) -> None:
-    if is_new:
-        conn.execute(insert(table).values(**keys, **values))
-    else:
-        conn.execute(update(table).where(*(table.c[name] == key for name, key in keys.items())).values(**values))
+    changed = [
+        {"site_id": site, key_column: key, value_column: value, **(more or {})}
+        for key, value in after.items()
+        if before.get(key) != value
+    ]
+    put_all(conn, table, changed, "site_id", key_column)
 
 
 # --- who vanishes, and what a gate may ask ---

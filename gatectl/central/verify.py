@@ -11,7 +11,7 @@ from gatectl.central.event_columns import PERSONAL, columns
 from gatectl.core.model import ClockTrust
 from gatectl.errors import PayloadError
 from gatectl.wire.chain import ChainCheck, Finding, Told
-from gatectl.wire.events import EventRow, is_head_genuine, is_purged, parse_event
+from gatectl.wire.events import EventRow, event_fields, is_head_genuine, is_purged
 from gatectl.wire.messages import SignedHead
 
 _FETCHED = 1000
@@ -114,7 +114,7 @@ def _event_row(row: Row[Any]) -> EventRow:
 def _columns(row: Row[Any]) -> Iterator[Finding]:
     """What staff see are the columns: they must say what the body says."""
     try:
-        expected: Mapping[str, Any] = columns(parse_event(row.body, row.personal))
+        expected: Mapping[str, Any] = columns(event_fields(row.body, row.personal))
     except PayloadError:
         return  # kept as it came, and shown as unreadable
     skipped = {"at"} if row.clock != ClockTrust.SYNCED.value else set()

@@ -57,3 +57,15 @@ def bench_plates_match(
     with _progress(2 * strangers) as advance:
         figures = run(whitelist, strangers, seed, advance)
     output.print_json(figures, is_line=as_json)
+
+
+@app.command("uplink")
+def bench_uplink(
+    events: Annotated[int, typer.Option("--events", min=1000, help="Backlog at the gate.")] = 100_000,
+    database: Annotated[list[str] | None, typer.Option("--database", help="sqlite, postgresql. [both]")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """A gate's backlog drained to central's commit, beside a bare path through the same broker in the same run."""
+    from gatectl.bench.uplink import run
+
+    output.print_json(run(events, tuple(database or ("sqlite", "postgresql")), _say), is_line=as_json)

@@ -2,8 +2,10 @@
 
 import random
 
-WINDOW_EVENTS = 500
-"""Sent and not confirmed; central's batches are no larger."""
+WINDOW_EVENTS = 2000
+"""Sent and not confirmed: central always has the next batch while it commits one."""
+_JITTER_S = 1.0
+"""Gates that lost one broker begin their backlogs within this time of each other."""
 _PATIENCE_S = 2.0
 _MAX_BACKOFF = 16.0
 
@@ -19,6 +21,7 @@ class DrainPlan:
         self.resends = 0
         self._backoff = 1.0
         self._progress_s = 0.0
+        self._begins_s = 0.0
         self._sent_s: dict[int, float] = {}
 
     def connected(self, first_seq: int, now_s: float) -> None:
@@ -28,10 +31,13 @@ class DrainPlan:
         self.live_upto = 0
         self._backoff = 1.0
         self._progress_s = now_s
+        self._begins_s = now_s + self._rng.uniform(0, _JITTER_S)
         self._sent_s.clear()
 
-    def room(self) -> int:
-        """How many events may be sent in order now."""
+    def room(self, waiting: int, now_s: float) -> int:
+        """How many of the events that wait may be sent in order now; a long backlog first waits its turn."""
+        if waiting > WINDOW_EVENTS and now_s < self._begins_s:
+            return 0
         return max(0, WINDOW_EVENTS - (self.sent_upto - self.hwm))
 
     def wants_live(self, last_seq: int) -> bool:

@@ -51,6 +51,7 @@ _IDLE_S = 0.25
 _REFUSALS_A_MINUTE = 20
 _ANCHOR_EACH_S = 3600.0
 _INBOX = 1000
+_INFLIGHT = 100
 INSIDE_EACH_S = 120.0
 """How often a gate asks central who is inside; what it heard in between it has counted already."""
 INSIDE_STALE_S = 300.0
@@ -150,6 +151,7 @@ class Uplink:
         will = Heartbeat(gate=self._gate, online=False, boot_id=self._maker.boot_id)
         client.will_set(gate_topic(self._gate, "hb"), will.model_dump_json().encode(), qos=1)
         client.max_queued_messages_set(_INBOX)
+        client.max_inflight_messages_set(_INFLIGHT)
         client.connect_timeout = 5.0
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
@@ -360,13 +362,13 @@ class Uplink:
                 self.publish("ev", encode_rows(rows))
             plan.sent_live(last_seq)
             return _PACE_S
-        room = plan.room()
+        room = plan.room(last_seq - plan.hwm, now_s)
         if room and last_seq > plan.sent_upto:
             rows = self._store.batch(plan.sent_upto, room)
             if rows:
                 self.publish("ev", encode_rows(rows))
             plan.sent(rows[-1].seq if rows else last_seq, now_s)
-            return _PACE_S
+            return 0.0
         return self._send_pictures()
 
     def _send_pictures(self) -> float:

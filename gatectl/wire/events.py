@@ -15,6 +15,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from pydantic import Field, TypeAdapter, ValidationError
+from pydantic_core import from_json
 
 from gatectl.core.model import AccessEvent, EventKind
 from gatectl.errors import PayloadError
@@ -78,6 +79,22 @@ def parse_event(body: str, personal: str = "") -> AccessEvent:
         return _EVENT.validate_json(_together(body, personal) if personal else body)
     except (ValueError, RecursionError) as error:
         raise PayloadError(f"not an event of version {EVENT_VERSION}: {error}", body.encode()) from error
+
+
+def event_fields(body: str, personal: str = "") -> dict[str, Any]:
+    """The top-level fields of an event as JSON gives them; their depths are not looked at. Raises PayloadError."""
+    try:
+        fields = from_json(body)
+        if personal:
+            apart = from_json(personal)
+            if not isinstance(apart, dict) or not isinstance(fields, dict) or apart.keys() - _APART:
+                raise PayloadError("something that is not personal stands beside the body", body.encode())
+            fields.update(apart)
+    except ValueError as error:
+        raise PayloadError(f"not an event of version {EVENT_VERSION}: {error}", body.encode()) from error
+    if not isinstance(fields, dict):
+        raise PayloadError(f"not an event of version {EVENT_VERSION}: no object", body.encode())
+    return fields
 
 
 def _together(body: str, personal: str) -> str:

@@ -27,7 +27,7 @@ from gatectl.core.model import (
     Verdict,
 )
 from gatectl.core.reasons import Reason
-from gatectl.wire.events import GENESIS, event_row, event_text
+from gatectl.wire.events import GENESIS, event_fields, event_row, event_text
 from gatectl.wire.messages import Heartbeat, LaneBeat, ListStand
 
 LOGIN, PASSWORD = "wang.li", "correct horse battery"
@@ -92,7 +92,7 @@ class Log:
         seq, previous = self.heads.get(event.gate, (0, GENESIS))
         row = event_row("e1", seq + 1, previous, event_text(event, "5a" * 16))
         self.heads[event.gate] = (seq + 1, row.hash)
-        values = columns(event)
+        values = columns(event_fields(row.body, row.personal))
         self.conn.execute(
             insert(tables.events).values(
                 **values,

@@ -18,9 +18,9 @@ def test_the_window_closes_until_central_confirms() -> None:
     plan = DrainPlan(seed=1)
     plan.connected(first_seq=1, now_s=0)
     plan.sent(WINDOW_EVENTS, 0)
-    assert plan.room() == 0
+    assert plan.room(WINDOW_EVENTS, 0) == 0
     plan.acked(200, 1)
-    assert plan.room() == 200
+    assert plan.room(WINDOW_EVENTS, 0) == 200
 
 
 def test_no_progress_for_two_seconds_resends_and_then_waits_longer() -> None:
@@ -74,5 +74,5 @@ def test_the_watermark_never_falls_and_nothing_below_it_is_sent(steps: list[tupl
         plan.is_stuck(now_s)
         assert plan.hwm >= highest
         assert plan.sent_upto >= plan.hwm
-        assert 0 <= plan.room() <= WINDOW_EVENTS
+        assert 0 <= plan.room(WINDOW_EVENTS, 0) <= WINDOW_EVENTS
         highest = plan.hwm
