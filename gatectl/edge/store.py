@@ -213,6 +213,16 @@ class EventStore:
         row = self._read(lambda connection: connection.execute(query).one())
         return OutboxStand(row[0], row[1] or 0, row[2] or 0, row[3])
 
+    def first_unconfirmed(self) -> int:
+        """Seq of the oldest event that central has not confirmed; of the next one to come when there is none.
+
+        One statement: an event that is committed meanwhile is either seen, or comes after. Raises StoreError.
+        """
+        waiting = select(func.min(outbox.c.seq)).scalar_subquery()
+        newest = select(func.max(journal.c.seq)).scalar_subquery()
+        query = select(func.coalesce(waiting, newest + 1, 1))
+        return int(self._read(lambda connection: connection.execute(query).scalar_one()))
+
     def batch(self, after_seq: int, limit: int = MAX_BATCH_EVENTS, *, is_newest: bool = False) -> tuple[EventRow, ...]:
         """Unconfirmed events above `after_seq`, oldest or newest of them, in order; <= 64 KB. Raises StoreError."""
         order = outbox.c.seq.desc() if is_newest else outbox.c.seq

@@ -338,7 +338,7 @@ class Uplink:
             self._media.clear()
             self._next_heartbeat_s = 0.0
             if self._store.wait_ready(0):
-                self._plan.connected(self._store.stand().first_seq or self._store.last_seq() + 1, now_s)
+                self._plan.connected(self._store.first_unconfirmed(), now_s)
             if self.list_client is not None:
                 self.list_client.on_connected()
             self._inside_heard_s, self._inside_asked_s = None, -INSIDE_EACH_S

@@ -198,6 +198,29 @@ def test_a_newer_database_is_refused_and_not_touched(tmp_path: Path) -> None:
     store.stop()
 
 
+def test_the_first_unconfirmed_event_is_known_whatever_is_confirmed(store: EventStore) -> None:
+    assert store.first_unconfirmed() == 1
+    for _ in range(3):
+        assert store.submit(an_event()).wait(5)
+    assert store.first_unconfirmed() == 1
+    store.delete_upto(2)
+    until(lambda: store.first_unconfirmed() == 3)
+    store.delete_upto(3)
+    until(lambda: store.first_unconfirmed() == 4)
+
+
+def test_an_event_that_is_committed_while_the_connection_comes_up_is_not_taken_for_confirmed(
+    store: EventStore,
+) -> None:
+    """The outbox was asked first and the newest number after it: the event in between waited for the next connection."""
+    for number in range(1, 40):
+        pending = store.submit(an_event())
+        first = store.first_unconfirmed()
+        assert pending.wait(5)
+        assert first <= number
+        store.delete_upto(number)
+
+
 def test_a_picture_is_unsent_until_central_has_its_event_and_it(store: EventStore) -> None:
     plate = PlateRead(text="粤E12345", confidence=0.9, colour=None, frames=2, picture_sha256="ab" * 32)
     assert store.submit(an_event(plate=plate)).wait(5)
