@@ -212,7 +212,7 @@ def test_the_first_unconfirmed_event_is_known_whatever_is_confirmed(store: Event
 def test_an_event_that_is_committed_while_the_connection_comes_up_is_not_taken_for_confirmed(
     store: EventStore,
 ) -> None:
-    """The outbox was asked first and the newest number after it: the event in between waited for the next connection."""
+    """The outbox was asked first and the newest number after it: what came in between was held back."""
     for number in range(1, 40):
         pending = store.submit(an_event())
         first = store.first_unconfirmed()
