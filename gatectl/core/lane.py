@@ -122,6 +122,11 @@ class LaneMachine:
         return self.arm != "down" or self.phase is not Phase.IDLE
 
     @property
+    def is_emergency(self) -> bool:
+        """Fire, or a person's emergency order, holds the lane open."""
+        return self.motion.is_fire or self.motion.is_emergency
+
+    @property
     def why_open(self) -> str:
         """What the office holds the lane open for now: `held_open`, `schedule:<id>`, or "" for nothing."""
         return self._hours.why
@@ -252,7 +257,7 @@ class LaneMachine:
             first_of_two=self._watch.first_of_two(self._tick_ns) if policy and policy.is_two_person else None,
             is_first_card_seen=self._watch.is_first_card_seen,
             is_link_up=context.is_link_up,
-            is_emergency=self.motion.is_fire or self.motion.is_emergency,
+            is_emergency=self.is_emergency,
             is_interlocked=context.is_interlocked,
             is_keypad_locked=self._watch.is_keypad_locked(self._tick_ns),
         )
@@ -371,7 +376,7 @@ class LaneMachine:
             self._drive.answer(order.command_id, "refused", "the fire input is still active", "")
         elif self._drive.inputs.get(InputName.EMERGENCY_KEY):
             self._drive.answer(order.command_id, "refused", "the key switch is still turned", "")
-        elif not (self.motion.is_fire or self.motion.is_emergency):
+        elif not self.is_emergency:
             self._drive.answer(order.command_id, "refused", "no emergency holds this lane open", "")
         else:
             event = self._scribe.command(order, Reason.EMERGENCY_RELEASED, "")

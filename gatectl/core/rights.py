@@ -8,6 +8,7 @@ from gatectl.core.model import (
     GrantState,
     Household,
     LaneMode,
+    LanePolicy,
     LinkPolicy,
     Passback,
     Profile,
@@ -66,11 +67,15 @@ def standing_open(case: Case) -> Reason | None:
 
 def mode(case: Case) -> LaneMode:
     """The mode in force. One that ends by itself refuses nobody while the clock is not trusted."""
-    policy = case.policy
+    return mode_of(case.policy, case.now_s, is_clock_trusted=case.is_clock_trusted)
+
+
+def mode_of(policy: LanePolicy | None, now_s: int, *, is_clock_trusted: bool) -> LaneMode:
+    """The mode of a lane's policy; `now_s` is the clock's floor while it is not trusted."""
     if policy is None:
         return LaneMode.NORMAL
     until_s = policy.mode_until_s
-    if until_s is None or (case.now_s < until_s and (case.is_clock_trusted or policy.mode is LaneMode.HELD_OPEN)):
+    if until_s is None or (now_s < until_s and (is_clock_trusted or policy.mode is LaneMode.HELD_OPEN)):
         return policy.mode
     return LaneMode.NORMAL
 

@@ -31,11 +31,13 @@ from gatectl.core.model import (
     EventKind,
     Lane,
     LaneId,
+    LaneMode,
     PassClaim,
     SiteId,
     WhitelistView,
 )
 from gatectl.core.reasons import Reason
+from gatectl.core.rights import mode_of
 from gatectl.core.schedule import epoch_s
 from gatectl.drivers.ports import (
     Barrier,
@@ -446,6 +448,15 @@ class Controller:
             self.record(self._maker.alarm(reason, f"{state.device}: {state.words}"))
             _log.error("device.failed", device=state.device, words=state.words)
 
+    def _mode(self, lane: Lane, machine: LaneMachine) -> str:
+        """What the console shows: `emergency`, the office's mode, `open_hours`, or `normal`."""
+        if machine.is_emergency:
+            return "emergency"
+        is_trusted = self._clock.trust() is not ClockTrust.UNTRUSTED
+        now_s = epoch_s(self._clock.now()) if is_trusted else self.floor_s()
+        mode = mode_of(self.view.policies.get(lane.id), now_s, is_clock_trusted=is_trusted)
+        return "open_hours" if mode is LaneMode.NORMAL and machine.why_open else mode.value
+
     def _make_beats(self) -> tuple[LaneBeat, ...]:
         return tuple(
             LaneBeat(
@@ -454,6 +465,7 @@ class Controller:
                 arm=machine.arm,
                 is_present=machine.is_present,
                 is_held=machine.is_held,
+                mode=self._mode(lane, machine),
             )
             for lane, machine in zip(self._lanes.values(), self._machines.values(), strict=True)
         )

@@ -1,6 +1,7 @@
 """The controller: record before open, the deadline, leases, relay counters, devices that fail."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -19,6 +20,8 @@ from gatectl.core.model import (
     Lane,
     LaneId,
     LaneKind,
+    LaneMode,
+    LanePolicy,
     PlateRead,
 )
 from gatectl.core.reasons import Reason
@@ -227,3 +230,21 @@ def test_a_swapped_view_decides_the_next_card(rig: Rig) -> None:
     rig.tap()
     assert rig.barrier.opened == []
     assert rig.reasons() == [Reason.CARD_UNKNOWN]
+
+
+def modes(rig: Rig) -> dict[LaneId, str]:
+    rig.sense(FOOT, InputName.DOOR_OPEN, False)
+    return {LaneId(beat.lane): beat.mode for beat in rig.controller.lane_beats()}
+
+
+def test_a_beat_says_which_mode_is_in_force(rig: Rig) -> None:
+    assert modes(rig) == {FOOT: "normal", CAR: "normal"}
+    until_s = int(rig.clock.now().timestamp()) + 60
+    policies = {
+        FOOT: LanePolicy(FOOT, mode=LaneMode.LOCKDOWN),
+        CAR: LanePolicy(CAR, mode=LaneMode.EXIT_ONLY, mode_until_s=until_s),
+    }
+    rig.controller.view = replace(VIEW, policies=policies)
+    assert modes(rig) == {FOOT: "lockdown", CAR: "exit_only"}
+    rig.sense(CAR, InputName.FIRE, True)
+    assert modes(rig)[CAR] == "emergency"
