@@ -130,6 +130,23 @@ class EdgeSettings(_Section):
         return self
 
 
+class RetentionSettings(_Section):
+    """Days that central keeps what says who somebody was; then it is deleted, each night, with a proof."""
+
+    pictures_d: Annotated[int, Field(ge=1)] = 30
+    """Snapshots; Order 799 art. 17 asks for 30 days at least."""
+    strangers_d: Annotated[int, Field(ge=1)] = 30
+    """Refused and held attempts of people whom nobody knows."""
+    events_d: Annotated[int, Field(ge=1)] = 90
+    """Card, plate, person and room of every other event; the event itself stays for the counts and the chain."""
+    visitors_d: Annotated[int, Field(ge=1)] = 7
+    """A visitor's name and plate after the visit."""
+    audit_d: Annotated[int, Field(ge=30)] = 1096
+    """The audit trail."""
+    kept_aside_d: Annotated[int, Field(ge=1)] = 90
+    """Messages that could not be taken."""
+
+
 class CentralSettings(_Section):
     """Central's configuration file."""
 
@@ -145,6 +162,7 @@ class CentralSettings(_Section):
     """Shows the banner 演示数据."""
     holidays_file: Path | None = None
     """Holidays and make-up workdays beside those of the holiday library (TOML, see config/holidays.toml)."""
+    retention: RetentionSettings = RetentionSettings()
 
 
 S = TypeVar("S", bound=_Section)

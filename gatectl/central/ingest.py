@@ -20,7 +20,7 @@ from paho.mqtt.properties import Properties
 from sqlalchemy import Connection, Engine, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from gatectl.central import beats, orders, presence, replicate, tables
+from gatectl.central import beats, orders, presence, replicate, retention, tables
 from gatectl.central.database import open_database, require_current, words_of, writing
 from gatectl.central.holidays import HolidaySource
 from gatectl.central.intake import Arrival, Quarantine, Taken, arrivals_of, gate_sites, ingest_batch, keep_picture
@@ -54,6 +54,7 @@ _FULL_BATCH_BYTES = 512 * 1024
 _POLL_S = 0.05
 _KEEPALIVE_S = 20
 _SECOND_S = 1.0
+_PURGE_HOUR = 3
 _SESSION_EXPIRY_S = 7 * 24 * 3600
 _LEAVES = ("ev", "hb", "ans", "wl/req", "wl/state", "media")
 _INBOX = 20_000
@@ -351,12 +352,22 @@ class Ingest:
             for site in sites:
                 if site not in listed or is_calendar_new:
                     replicate.mark_dirty(conn, site)
-            if self._pruned_on != now.date():
-                presence.prune(conn, now_ms)
-                self._pruned_on = now.date()
+            self._purge(conn, now, now_ms)
         if old:
             self._publish_heads(old)
         return sites
+
+    def _purge(self, conn: Connection, now: datetime, now_ms: int) -> None:
+        """Each night at three in site time, a step a second until nothing is left."""
+        today = now.astimezone(SITE_ZONE)
+        if self._pruned_on == today.date() or today.hour != _PURGE_HOUR:
+            return
+        purged = retention.purge_step(conn, self._settings.retention, now_ms)
+        for one in purged:
+            _log.info("retention.purged", subject=one.subject, rows=one.count, digest=one.digest[:16])
+        if not purged:
+            presence.prune(conn, now_ms)
+            self._pruned_on = today.date()
 
     def _give_up_connection(self, words: str, failures: int) -> None:
         """The database refused: unconfirmed messages come again only on a new connection."""

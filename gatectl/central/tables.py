@@ -396,6 +396,34 @@ anchors = Table(
     Column("error_ms", BigInteger, nullable=False),
 )
 
+legal_holds = Table(
+    "legal_holds",  # a site's data of a time that no purge touches
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("site_id", ForeignKey("sites.id"), nullable=False, index=True),
+    Column("since_ms", BigInteger, nullable=False),
+    Column("until_ms", BigInteger, nullable=False),
+    Column("why", String(200), nullable=False),
+    Column("actor", String(60), nullable=False),
+    Column("made_at", BigInteger, nullable=False),
+    Column("ended_at", BigInteger),
+)
+
+disclosures = Table(
+    "disclosures",  # 调阅登记: what was handed out, to whom, why
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("at", BigInteger, nullable=False, index=True),
+    Column("actor", String(60), nullable=False),
+    Column("unit", String(80), nullable=False),
+    Column("person", String(60), nullable=False),
+    Column("why", String(200), nullable=False),
+    Column("document", String(80), nullable=False, server_default=""),
+    Column("what", String(500), nullable=False, server_default=""),
+    Column("lines", BigInteger),  # null: it broke off
+    Column("digest", String(64), nullable=False, server_default=""),
+)
+
 purges = Table(
     "purges",  # proof of what was deleted by its retention
     metadata,

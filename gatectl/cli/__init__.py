@@ -38,6 +38,7 @@ _NOUNS = {
     "quota": _Noun("gatectl.cli.quota:app", "A household's parking: show, set.", True),
     "emergency": _Noun("gatectl.cli.emergency:app", "Open every lane and keep it open; release; the list.", True),
     "audit": _Noun("gatectl.cli.audit:app", "Proof that no event was altered, lost or slipped in.", True),
+    "retention": _Noun("gatectl.cli.retention:app", "What is deleted when; legal holds; proofs.", True),
     "bench": _Noun("gatectl.cli.bench:app", "Figures of speed, memory and false grants.", True),
     "users": _Noun("gatectl.cli.users:app", "Staff accounts: list, add, reset.", True),
 }

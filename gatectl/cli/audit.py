@@ -10,6 +10,7 @@ from sqlalchemy import func, select
 
 from gatectl.central import tables
 from gatectl.central.database import writing
+from gatectl.central.disclosures import newest
 from gatectl.central.gates import gate_tile
 from gatectl.central.signed_heads import accept_key
 from gatectl.central.verify import ChainReport, verify
@@ -18,7 +19,9 @@ from gatectl.cli.office import ConfigOption, JsonOption, actor, central
 from gatectl.errors import NotFoundError
 from gatectl.wire.chain import ChainCheck, Finding
 
-app = typer.Typer(help="Proof of the event log: verify.", no_args_is_help=True, pretty_exceptions_enable=False)
+app = typer.Typer(
+    help="Proof of the event log: verify, register.", no_args_is_help=True, pretty_exceptions_enable=False
+)
 EXIT_FOUND = 8
 
 GateOption = Annotated[str, typer.Option("--gate", help="Only this gate's events.")]
@@ -41,6 +44,21 @@ def verify_log(
         _verdict(found)
     if not found["ok"]:
         raise typer.Exit(EXIT_FOUND)
+
+
+@app.command("register")
+def show_register(config: ConfigOption = None, json: JsonOption = False) -> None:
+    """The register of exports (调阅登记): who asked for what, why, and the file's SHA-256."""
+    with central(config) as engine, engine.connect() as conn:
+        found = [dict(row) for row in newest(conn)]
+    if json:
+        output.print_json(found)
+        return
+    shown = ("actor", "unit", "person", "why", "what", "digest")
+    rows = [(output.clock_words(row["at"]), *(str(row[name]) for name in shown)) for row in found]
+    zh = ("时间", "经办", "单位", "调阅人", "事由", "内容", "摘要")
+    heads = zh if output.language() == "zh" else ("at", "by", "organisation", "asker", "why", "what", "digest")
+    output.print_table(heads, rows)
 
 
 @app.command("accept-key")

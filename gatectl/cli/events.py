@@ -5,16 +5,19 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Annotated, Any
+from urllib.parse import urlencode
 
 import typer
 from sqlalchemy import Connection, Engine
 
 from gatectl.central import eventlog
 from gatectl.central.credentials import mask_name
+from gatectl.central.database import writing
+from gatectl.central.disclosures import Disclosure, counted, register
 from gatectl.central.eventlog import EventDetail, EventQuery, EventRow
 from gatectl.cli import output
 from gatectl.cli.event_line import line_of, masked
-from gatectl.cli.office import ConfigOption, JsonOption, RevealOption, central, log_reveal
+from gatectl.cli.office import ConfigOption, JsonOption, RevealOption, actor, central, log_reveal
 from gatectl.core.model import CredentialKey
 from gatectl.core.trace_words import step_words
 from gatectl.errors import ConfigError
@@ -81,6 +84,10 @@ def events(
     kind: KindText = "",
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=1_000_000)] = 50,
     csv: Annotated[bool, typer.Option("--csv", help="Every matching row as CSV (UTF-8 with a BOM for Excel).")] = False,
+    unit: Annotated[str, typer.Option("--unit", help="With --csv: the organisation that asks (调阅单位).")] = "",
+    asker: Annotated[str, typer.Option("--asker", help="With --csv: who asks (调阅人).")] = "",
+    why: Annotated[str, typer.Option("--why", help="With --csv: why (事由).")] = "",
+    paper: Annotated[str, typer.Option("--document", help="With --csv: the document's number.")] = "",
     no_bom: Annotated[bool, typer.Option("--no-bom", help="CSV without the byte order mark.")] = False,
     jsonl: JsonlOption = False,
     reveal: RevealOption = None,
@@ -102,12 +109,11 @@ def events(
     )
     with central(config) as engine:
         is_open = log_reveal(engine, reveal, "events")
+        if csv:
+            asked = Disclosure(unit, asker, why, paper)
+            _print_csv(engine, query, asked, str if is_open else mask_name, has_bom=not no_bom)
+            return
         with engine.connect() as conn:
-            if csv:
-                show_name = str if is_open else mask_name
-                for line in eventlog.csv_rows(conn, query, output.language(), bom=not no_bom, show_name=show_name):
-                    typer.echo(line, nl=False)
-                return
             found = _rows(conn, query, limit)
             rows = found if is_open else (masked(row) for row in found)
             if json:
@@ -117,6 +123,18 @@ def events(
                     output.print_json(document(row), is_line=True)
             else:
                 _print_lines(rows)
+
+
+def _print_csv(
+    engine: Engine, query: EventQuery, asked: Disclosure, show_name: Callable[[str], str], *, has_bom: bool
+) -> None:
+    """Every matching row; the register first. Raises RefusedError."""
+    with writing(engine) as conn:
+        entry = register(conn, actor(), asked, urlencode(query.params()))
+    with engine.connect() as conn:
+        rows = eventlog.csv_rows(conn, query, output.language(), bom=has_bom, show_name=show_name)
+        for line in counted(engine, entry, rows):
+            typer.echo(line, nl=False)
 
 
 def _print_lines(rows: Iterator[EventRow]) -> None:

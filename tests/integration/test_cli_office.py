@@ -24,6 +24,7 @@ from gatectl.core.reasons import Reason
 
 RunCli = Callable[..., Result]
 DEADLINE_S = 20.0
+ASKED = ("--unit", "派出所", "--asker", "李警官", "--why", "案件 7")
 
 
 @pytest.fixture
@@ -297,8 +298,13 @@ def test_events_are_filtered_masked_and_printed_in_each_form(run: RunCli, engine
     assert "粤E12345" in lines[0]
     assert "\x1b" not in lines[0]
     assert [json.loads(line)["event_id"] for line in _ok(run("events", "--jsonl", "-n", "1")).splitlines()] == ["e2"]
-    table = list(csv.DictReader(_ok(run("events", "--csv", "--no-bom", "--verdict", "denied")).splitlines()))
+    table = list(csv.DictReader(_ok(run("events", "--csv", *ASKED, "--no-bom", "--verdict", "denied")).splitlines()))
     assert [(row["person"], row["reason"]) for row in table] == [("王*明", "CARD_LOST")]
+    refused = run("events", "--csv")
+    assert refused.exit_code == 10
+    assert "register" in refused.stderr
+    (entry,) = json.loads(_ok(run("audit", "register", "--json")))
+    assert (entry["unit"], entry["person"], entry["why"], entry["lines"]) == ("派出所", "李警官", "案件 7", 2)
     full = json.loads(_ok(run("events", "--json", "--reveal", "police request 12", "--reason", "CARD_LOST")))
     assert (full[0]["person"], full[0]["credential"]) == ("王小明", "em:0A1B2C3D4E")
     assert "no records" in run("events", "--gate", "north").stderr

@@ -149,7 +149,12 @@ def test_a_body_without_a_declared_length_is_cut_off_at_the_limit(office: tuple[
 
 def test_an_export_is_for_managers_and_is_audited(office: tuple[httpx.Client, Engine]) -> None:
     assert as_role(office, "guard").get("/events.csv").status_code == 403
-    answer = as_role(office, "manager").get("/events.csv?plate=E123")
+    manager = as_role(office, "manager")
+    form = manager.get("/events.csv?plate=E123")
+    assert "调阅单位" in form.text
+    refused = manager.post("/events.csv?plate=E123", data={"unit": "派出所"})
+    assert refused.status_code == 422
+    answer = manager.post("/events.csv?plate=E123", data={"unit": "派出所", "person": "李警官", "why": "案件 7"})
     assert answer.status_code == 200
     assert answer.content.startswith(b"\xef\xbb\xbf")
     with office[1].connect() as conn:

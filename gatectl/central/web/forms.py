@@ -35,3 +35,5 @@ class FormPage:
     subtitle: str = ""
     warning: str = ""
     submit: str = ""
+    is_download: bool = False
+    """The answer is a file: the browser sends the form itself."""

@@ -33,7 +33,8 @@ PAGES: Final[tuple[Page, ...]] = (
     Page("/keys", "GET", door.keys, "viewer"),
     # the log
     Page("/events", "GET", events.log, "viewer"),
-    Page("/events.csv", "GET", events.as_csv, "manager"),
+    Page("/events.csv", "GET", events.ask_csv, "manager"),
+    Page("/events.csv", "POST", events.as_csv, "manager"),
     Page("/events/news", "GET", events.news, "viewer"),
     Page("/events/stream", "GET", events.stream, "viewer"),
     Page("/events/{event_id}", "GET", events.detail, "viewer"),

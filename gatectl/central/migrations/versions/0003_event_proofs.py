@@ -1,4 +1,4 @@
-"""Proofs of the event log: personal fields apart from the chain, declared gaps, signed heads, corrected times."""
+"""Proofs of the event log: personal fields apart from the chain, gaps, signed heads, corrected times, purges."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -65,11 +65,41 @@ def upgrade() -> None:
         sa.Column("count", sa.BigInteger(), nullable=False),
         sa.Column("digest", sa.String(length=64), nullable=False),
     )
+    _privacy()
+
+
+def _privacy() -> None:
+    op.create_table(
+        "legal_holds",
+        sa.Column("id", sa.String(length=40), primary_key=True),
+        sa.Column("site_id", sa.String(length=63), sa.ForeignKey("sites.id"), nullable=False),
+        sa.Column("since_ms", sa.BigInteger(), nullable=False),
+        sa.Column("until_ms", sa.BigInteger(), nullable=False),
+        sa.Column("why", sa.String(length=200), nullable=False),
+        sa.Column("actor", sa.String(length=60), nullable=False),
+        sa.Column("made_at", sa.BigInteger(), nullable=False),
+        sa.Column("ended_at", sa.BigInteger(), nullable=True),
+    )
+    op.create_index("ix_legal_holds_site_id", "legal_holds", ["site_id"])
+    op.create_table(
+        "disclosures",
+        sa.Column("id", sa.String(length=40), primary_key=True),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.Column("actor", sa.String(length=60), nullable=False),
+        sa.Column("unit", sa.String(length=80), nullable=False),
+        sa.Column("person", sa.String(length=60), nullable=False),
+        sa.Column("why", sa.String(length=200), nullable=False),
+        sa.Column("document", sa.String(length=80), server_default="", nullable=False),
+        sa.Column("what", sa.String(length=500), server_default="", nullable=False),
+        sa.Column("lines", sa.BigInteger(), nullable=True),
+        sa.Column("digest", sa.String(length=64), server_default="", nullable=False),
+    )
+    op.create_index("ix_disclosures_at", "disclosures", ["at"])
 
 
 def downgrade() -> None:
     """Back to 0002: the proofs are gone, the events stay."""
-    for table in ("purges", "anchors", "signed_heads", "gaps"):
+    for table in ("disclosures", "legal_holds", "purges", "anchors", "signed_heads", "gaps"):
         op.drop_table(table)
     op.drop_column("gates", "journal_key")
     op.drop_index("ix_events_boot", "events")

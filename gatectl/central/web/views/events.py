@@ -17,15 +17,17 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from gatectl.central import desk, eventlog, gates, staff, tables
-from gatectl.central.audit import write_audit
 from gatectl.central.credentials import mask_name
+from gatectl.central.disclosures import Disclosure, counted, register
 from gatectl.central.eventlog import EventQuery, EventRow, QueryError
 from gatectl.central.web import present
 from gatectl.central.web.charts import Bar, bars
+from gatectl.central.web.forms import Field, FormPage
 from gatectl.central.web.guard import SESSION_COOKIE, Visit
 from gatectl.central.web.pages import render
 from gatectl.core.model import Verdict
 from gatectl.core.reasons import REASONS
+from gatectl.errors import RefusedError
 
 FILTERS: Final = (
     "time",
@@ -226,18 +228,49 @@ async def _feed(state: Any, engine: Engine, query: EventQuery, last_id: int, tok
         state.streams -= 1
 
 
+def _export_page(visit: Visit) -> FormPage:
+    """The register's form (调阅登记): nothing leaves the house without it."""
+    query = visit.request.url.query
+    words = visit.words
+    return FormPage(
+        title=words("export.title"),
+        action=f"/events.csv?{query}" if query else "/events.csv",
+        back=f"/events?{query}" if query else "/events",
+        fields=(
+            Field("unit", words("export.unit"), hint=words("export.unit_hint")),
+            Field("person", words("export.person")),
+            Field("why", words("export.why")),
+            Field("document", words("export.document"), is_required=False),
+        ),
+        subtitle=words("export.subtitle"),
+        submit=words("export.go"),
+        is_download=True,
+    )
+
+
+def ask_csv(visit: Visit) -> Response:
+    """The form before an export."""
+    return render(visit, "form.html", page=_export_page(visit), form={}, mistake="")
+
+
 def as_csv(visit: Visit) -> Response:
-    """The filter's rows for a spreadsheet: what the list shows, names masked; the export is audited."""
+    """The filter's rows for a spreadsheet: what the list shows, names masked; the export stands in the register."""
+    form = visit.form
+    asked = Disclosure(*(form.get(name, "") for name in ("unit", "person", "why", "document")))
     try:
         query = parse(visit.request.query_params)
+        entry = register(visit.conn, visit.actor, asked, visit.request.url.query)
     except QueryError as error:
         raise HTTPException(400, error.words(visit.words.language)) from error
-    write_audit(visit.conn, visit.actor, "events.export", "csv", visit.request.url.query[:500])
+    except RefusedError as error:
+        mistake = error.words(visit.words.language)
+        return render(visit, "form.html", status=422, page=_export_page(visit), form=form, mistake=mistake)
     name = f"gatectl-events-{present.local(present.now_ms()):%Y%m%d-%H%M%S}.csv"
 
     def lines() -> Iterator[str]:
         with visit.engine.connect() as conn:
-            yield from eventlog.csv_rows(conn, query, visit.words.language, show_name=mask_name)
+            rows = eventlog.csv_rows(conn, query, visit.words.language, show_name=mask_name)
+            yield from counted(visit.engine, entry, rows)
 
     return StreamingResponse(
         lines(),
