@@ -95,15 +95,16 @@ def _fill(path: Path, count: int) -> None:
     store.start()
     if not store.wait_ready(10):
         raise OSError(f"{path} cannot be opened")
-    last = [store.submit(event) for event in _events(500)]
+    last = [store.submit(event) for event in sample_events(500)]
     for number in range(500, count, 500):
         last[-1].wait(60)
-        last = [store.submit(event) for event in _events(min(500, count - number), number)]
+        last = [store.submit(event) for event in sample_events(min(500, count - number), number)]
     last[-1].wait(60)
     store.stop(30)
 
 
-def _events(count: int, first: int = 0) -> Iterator[AccessEvent]:
+def sample_events(count: int, first: int = 0) -> Iterator[AccessEvent]:
+    """Attempts by card and plate, each with its passage."""
     for number in range(first, first + count):
         made = _access(number)
         yield made if number % 2 == 0 else _passage(number)

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -10,6 +11,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from gatectl.cli import output
+from gatectl.errors import ConfigError
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
 
@@ -69,3 +71,24 @@ def bench_uplink(
     from gatectl.bench.uplink import run
 
     output.print_json(run(events, tuple(database or ("sqlite", "postgresql")), _say), is_line=as_json)
+
+
+@app.command("faults")
+def bench_faults(
+    only: Annotated[list[str] | None, typer.Option("--only", help="These faults; may be given again. [all]")] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Minutes in place of hours.")] = False,
+    seed: SeedOption = 1,
+    keep: Annotated[Path | None, typer.Option("--keep", help="Keep logs and databases in this folder.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Kill, cut, fill, forge and garble while events flow; nothing may be lost, doubled, altered or wrongly opened."""
+    from gatectl.bench.faults.run import FAULTS, run_faults
+
+    names = tuple(only or FAULTS)
+    unknown = [name for name in names if name not in FAULTS]
+    if unknown:
+        raise ConfigError(f"no fault {unknown[0]!r}; one of: {', '.join(FAULTS)}")
+    found = run_faults(names, seed, is_quick=quick, kept=keep, say=lambda words: typer.echo(words, err=True))
+    output.print_json(found, is_line=as_json)
+    if not found["ok"]:
+        raise typer.Exit(1)

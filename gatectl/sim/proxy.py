@@ -1,19 +1,28 @@
-"""A small TCP proxy that can be cut and mended: how a gate loses its network here."""
+"""A small TCP proxy that can be cut, delayed and made deaf: how a gate loses its network here."""
 
+import heapq
+import itertools
 import selectors
 import socket
 import threading
+import time
 
 _CHUNK_BYTES = 65536
 _TURN_S = 0.2
 
 
 class CutProxy:
-    """Forwards 127.0.0.1:`port` to one target until `cut`; `mend` lets connections through again."""
+    """Forwards `host`:`port` to one target until `cut`; `mend` lets connections through again."""
 
-    def __init__(self, target_host: str, target_port: int) -> None:
+    def __init__(self, target_host: str, target_port: int, host: str = "127.0.0.1") -> None:
         self._target = (target_host, target_port)
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener = socket.create_server((host, 0))
+        self.delay_s = 0.0
+        """Every byte arrives so much later, in both directions."""
+        self.is_deaf = False
+        """Connections stay open and nothing comes through: what a lost peer looks like."""
+        self._late: list[tuple[float, int, socket.socket, bytes]] = []
+        self._numbers = itertools.count()
         self._listener.setblocking(False)
         self.port = int(self._listener.getsockname()[1])
         self._pairs: dict[socket.socket, socket.socket] = {}
@@ -45,7 +54,8 @@ class CutProxy:
 
     def _run(self) -> None:
         while not self._is_stopping.is_set():
-            ready = self._selector.select(_TURN_S)
+            ready = self._selector.select(min(_TURN_S, 0.01) if self._late else _TURN_S)
+            self._deliver()
             if self._is_cut.is_set():
                 for end in tuple(self._pairs):
                     self._drop(end)
@@ -74,11 +84,24 @@ class CutProxy:
         try:
             data = end.recv(_CHUNK_BYTES)
             if data:
-                self._pairs[end].sendall(data)
+                if self.delay_s:
+                    entry = (time.monotonic() + self.delay_s, next(self._numbers), self._pairs[end], data)
+                    heapq.heappush(self._late, entry)
+                elif not self.is_deaf:
+                    self._pairs[end].sendall(data)
                 return
         except OSError:
             pass  # either side is gone: the pair goes
         self._drop(end)
+
+    def _deliver(self) -> None:
+        while self._late and self._late[0][0] <= time.monotonic():
+            _due, _number, end, data = heapq.heappop(self._late)
+            if end in self._pairs:
+                try:
+                    end.sendall(data)
+                except OSError:
+                    self._drop(end)
 
     def _drop(self, end: socket.socket) -> None:
         other = self._pairs.pop(end, None)

@@ -47,7 +47,8 @@ class LaneStage:
         self.opened_ticks: list[int] = []
         """Monotonic ns of each closing of the OPEN relay, as seen at the relay."""
         self._mcu = mcu
-        self._reader = reader
+        self.reader = reader
+        """The reader on a serial port of its own; None where it is wired to the bridge."""
         self._pictures = pictures
         self._picture_number = 0
 
@@ -55,8 +56,8 @@ class LaneStage:
         """Hold a card (`em:…`) to the lane's reader; returns the monotonic ns just before its bytes are written."""
         raw = key.removeprefix("em:")
         tick_ns = time.monotonic_ns()
-        if self._reader is not None:
-            self._reader.tap(raw)
+        if self.reader is not None:
+            self.reader.tap(raw)
         else:
             self._mcu.tap(self.plan.channel, wiegand26_bits(int(raw, 16)))
         return tick_ns
@@ -158,6 +159,8 @@ class Town:
         self.gates = gates
         self.lanes = {lane_id: lane for gate in gates for lane_id, lane in gate.lanes.items()}
         self.failure: BaseException | None = None
+        self.is_frozen = False
+        """The bridges stand still: they neither hear nor say anything."""
         self._waiting: list[_Waiting] = []
         self._arriving: list[Actor] = []
         self._playing = 0
@@ -208,7 +211,7 @@ class Town:
             while not self._is_stopping.is_set():
                 selector.select(_TURN_S)
                 now_ns = time.monotonic_ns()
-                for gate in self.gates:
+                for gate in () if self.is_frozen else self.gates:
                     gate.mcu.poll(now_ns)
 
     def _play_actors(self) -> None:
