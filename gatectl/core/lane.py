@@ -249,7 +249,6 @@ class LaneMachine:
             is_present=self.is_present,
             clock=context.clock,
             clock_floor_s=context.clock_floor_s,
-            held_attempt=self.held_attempt,
             held_reason=hold.event.reason if hold else None,
             held_read=hold.event.plate.text if hold and hold.event.plate else "",
             occupancy=context.occupancy,

@@ -390,10 +390,8 @@ class LaneState:
     clock: ClockTrust
     clock_floor_s: int = 0
     """The latest UTC second that is certainly past: last persisted wall time, or the list's issue."""
-    held_attempt: str | None = None
-    """The attempt id of the car held at this lane, if one is."""
     held_reason: Reason | None = None
-    """Why that car is held."""
+    """Why the car at this lane is held, if one is."""
     held_read: str = ""
     """What was read of its plate."""
     occupancy: Occupancy = field(default_factory=Occupancy)

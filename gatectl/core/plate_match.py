@@ -205,8 +205,7 @@ def likelihoods(read: PlateRead) -> tuple[Options, ...]:
     """l_i of every position of the read's text; a read without distributions has its confidence at each."""
     text, chars = read.text, read.chars
     if len(chars) != len(text):
-        share = read.confidence if 0 < read.confidence <= 1 else _LEAST_SHARE
-        chars = tuple(CharVote(((character, share),)) for character in text)
+        chars = tuple(CharVote(((character, read.confidence),)) for character in text)
     standing = _standing(len(text)) if text[0] in PROVINCES else (ALPHABET,) * len(text)
     return tuple(
         _options(character, vote.candidates, may) for character, vote, may in zip(text, chars, standing, strict=True)
@@ -367,9 +366,7 @@ def _lookalike(read: PlateRead, places: tuple[Options, ...], grants: Grants) -> 
     grant = grants.get(key)
     candidates = tuple(dict.fromkeys((key, *_alike(key.removeprefix(PLATE_PREFIX), grants), *twins)))
     kind = MatchKind.LOOKALIKE
-    if ratio * EXACT_RATIO < 1:
-        kind = MatchKind.NONE
-    elif grant is None or len(candidates) > 1 or not _is_colour_right(read, grant):
+    if grant is None or len(candidates) > 1 or not _is_colour_right(read, grant):
         kind = MatchKind.AMBIGUOUS
     elif ratio < bound:
         is_rival_listed = bool(stranger[1]) and grants.get(plate_key(stranger[1])) is not None

@@ -186,8 +186,9 @@ def passed_back(case: Case, subject: str) -> Reason | None:
     policy = _policy_in_force(case, area)
     inside = case.state.occupancy.inside.get(subject)
     is_inside = inside is not None and inside.area == area.id
-    since_s = inside.since_s if inside is not None and is_inside else case.now_s
-    is_inside = is_inside or any(x.subject == subject for x in case.state.pending)
+    is_coming = any(x.subject == subject for x in case.state.pending)
+    since_s = inside.since_s if inside is not None and is_inside and not is_coming else case.now_s
+    is_inside = is_inside or is_coming
     value = JOIN.join((area.id, area.passback, *([_IN_FORCE[policy]] if policy is not None else [])))
     if not is_inside:
         case.note("passback", value, PASS)

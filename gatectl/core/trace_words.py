@@ -17,7 +17,6 @@ RULES: Mapping[str, tuple[str, str]] = {
     "plate_found": ("找到车牌", "Plate found"),
     "length_fits_colour": ("位数与颜色相符", "Length fits colour"),
     "plate_confidence": ("识别置信度", "Read confidence"),
-    "plate_grammar": ("号牌格式", "Plate format"),
     "emergency_list": ("应急名单", "Emergency list"),
     "emergency_plate": ("应急号牌", "Emergency plate"),
     "registered": ("已登记", "Registered"),

@@ -261,7 +261,7 @@ def parking() -> Iterator[Case]:
         view = a_view(policies=policy, schedules=(DAYTIME, MORNING), areas=an_area(passback=Passback.OFF, capacity=2))
         yield name, stranger, view, a_state(occupancy=INSIDE)
         yield f"{name}, clock not trusted", stranger, view, a_state(clock=ClockTrust.UNTRUSTED)
-    held = a_state(held_attempt="x", held_reason=Reason.PLATE_LOW_CONF)
+    held = a_state(held_reason=Reason.PLATE_LOW_CONF)
     levels = (a_level(id="walk", lanes=frozenset({WALK})), a_level(id="cars", lanes=frozenset({LANE})))
     cars = (CredentialKey(f"plate:{PLATE}"),)
     for home in (Household("h1", cars=cars), Household("h1", cars=cars, is_card_for_car=False), Household("h1")):
@@ -269,8 +269,8 @@ def parking() -> Iterator[Case]:
         name = f"household card, {len(home.cars)} cars, {home.is_card_for_car}"
         yield name, an_attempt(), view, held
     bare = a_view(a_grant(has_no_plate=True))
-    yield "no-plate card", an_attempt(), bare, a_state(held_attempt="x", held_reason=Reason.PLATE_NONE)
-    plated = a_state(held_attempt="x", held_reason=Reason.PLATE_UNKNOWN, held_read="粤B00000")
+    yield "no-plate card", an_attempt(), bare, a_state(held_reason=Reason.PLATE_NONE)
+    plated = a_state(held_reason=Reason.PLATE_UNKNOWN, held_read="粤B00000")
     yield "no-plate card for a car with plates", an_attempt(), bare, plated
     yield "card without a vehicle", an_attempt(), a_view(), a_state(is_present=False)
 

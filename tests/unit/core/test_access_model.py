@@ -593,7 +593,7 @@ def test_a_full_car_park_speaks_before_the_interlock_and_unloading_does_not() ->
 
 
 def unread(**changes: object) -> LaneState:
-    return a_state(**({"held_attempt": "x", "held_reason": Reason.PLATE_LOW_CONF} | changes))
+    return a_state(**({"held_reason": Reason.PLATE_LOW_CONF} | changes))
 
 
 def test_any_card_of_the_household_opens_the_lane_for_its_unread_car() -> None:
@@ -606,7 +606,7 @@ def test_any_card_of_the_household_opens_the_lane_for_its_unread_car() -> None:
     assert decide(an_attempt(), view, a_state()).reason is Reason.NO_PERMISSION_GATE
     decision = decide(an_attempt(), view, unread())
     assert (decision.reason, decision.subject) == (Reason.HOUSEHOLD_CARD, PLATE_KEY)
-    known = a_state(held_attempt="x", held_reason=Reason.PLATE_UNKNOWN)
+    known = a_state(held_reason=Reason.PLATE_UNKNOWN)
     assert decide(an_attempt(), view, known).reason is Reason.NO_PERMISSION_GATE
 
 
@@ -639,10 +639,10 @@ def test_a_card_at_a_vehicle_lane_stands_for_the_one_car_that_is_not_inside() ->
 
 def test_a_card_for_a_car_without_plates_opens_for_no_car_that_has_one() -> None:
     view = a_view(a_grant(has_no_plate=True))
-    bare = a_state(held_attempt="x", held_reason=Reason.PLATE_NONE)
+    bare = a_state(held_reason=Reason.PLATE_NONE)
     assert decide(an_attempt(), view, bare).reason is Reason.NO_PLATE_OK
     assert decide(an_attempt(), view, a_state()).reason is Reason.NO_PLATE_OK
-    plated = a_state(held_attempt="x", held_reason=Reason.PLATE_UNKNOWN, held_read="粤B00000")
+    plated = a_state(held_reason=Reason.PLATE_UNKNOWN, held_read="粤B00000")
     decision = decide(an_attempt(), view, plated)
     assert (decision.verdict, decision.reason) == (Verdict.HELD, Reason.WAIT_GUARD)
     assert decide(on_foot(), view, walking()).reason is Reason.CARD_OK
