@@ -30,7 +30,7 @@ class ChainCheck:
     """Feed it the rows of one epoch in order of seq; it holds one row at a time."""
 
     def __init__(self, epoch: str, told: Iterable[Told] = ()) -> None:
-        self._epoch = epoch
+        self.epoch = epoch
         self._told = {gap.first: gap for gap in told}
         self.seq = 0
         self.hash = GENESIS
@@ -49,10 +49,10 @@ class ChainCheck:
             own = ""
         if own != row.hash:
             words = "its body or its hashes were changed: SHA-256(prev, body) is another than its hash"
-            yield Finding(self._epoch, row.seq, "changed", words)
+            yield Finding(self.epoch, row.seq, "changed", words)
         elif row.personal and not is_whole(row.body, row.personal):
             words = "its personal fields were changed: they are not what the body's hash says"
-            yield Finding(self._epoch, row.seq, "personal", words)
+            yield Finding(self.epoch, row.seq, "personal", words)
         self.seq, self.hash = row.seq, row.hash
 
     def _between(self, row: EventRow) -> Iterator[Finding]:
@@ -61,11 +61,11 @@ class ChainCheck:
             self.given_up += gap.last - gap.first + 1
             self.seq, self.hash = gap.last, gap.last_hash
         if row.seq <= self.seq:
-            yield Finding(self._epoch, row.seq, "order", f"it stands after {self.seq}")
+            yield Finding(self.epoch, row.seq, "order", f"it stands after {self.seq}")
         elif row.seq > self.seq + 1:
             last = row.seq - 1
             which = f"event {last} is" if last == self.seq + 1 else f"events {self.seq + 1} to {last} are"
-            yield Finding(self._epoch, self.seq + 1, "missing", f"{which} missing")
+            yield Finding(self.epoch, self.seq + 1, "missing", f"{which} missing")
         elif row.prev != self.hash:
             words = f"it does not follow {self.seq or 'the beginning'}: it was inserted, or the one before was replaced"
-            yield Finding(self._epoch, row.seq, "inserted", words)
+            yield Finding(self.epoch, row.seq, "inserted", words)

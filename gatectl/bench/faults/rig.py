@@ -71,6 +71,8 @@ class Ledger:
     lost: int
     doubled: int
     altered: int
+    epochs: int
+    """More than one: the gate began a new journal."""
     openings: int
     unrecorded_openings: int
     findings: tuple[str, ...]
@@ -87,6 +89,7 @@ class Ledger:
             "lost": self.lost,
             "doubled": self.doubled,
             "altered": self.altered,
+            "epochs": self.epochs,
             "openings": self.openings,
             "unrecorded_openings": self.unrecorded_openings,
             "findings": list(self.findings[:5]),
@@ -328,18 +331,17 @@ class Rig:
         """Compare both ends. Raises StoreError."""
         own = dict(self.journal_rows())
         there = self.central_rows()
-        epochs = {epoch for epoch, _, _ in there}
-        by_seq = {(epoch, seq): own for epoch, seq, own in there}
-        _check, findings = verify_journal(self.journal)
+        check, findings = verify_journal(self.journal)
+        mine = {seq: hash_ for epoch, seq, hash_ in there if epoch == check.epoch}
         with self.engine.connect() as conn:
             words = [f"{x.seq} {x.what}: {x.words}" for report in verify(conn, GATE) for x in report.findings]
-        newest = {seq: hash_ for (epoch, seq), hash_ in by_seq.items() if len(epochs) == 1 or seq in own}
         openings = len(self.lane.opened_ticks)
         return Ledger(
             events=len(there),
-            lost=len(own.keys() - newest.keys()),
-            doubled=len(there) - len(by_seq),
-            altered=sum(1 for seq, own_hash in own.items() if newest.get(seq, own_hash) != own_hash),
+            lost=len(own.keys() - mine.keys()),
+            doubled=len(there) - len({(epoch, seq) for epoch, seq, _ in there}),
+            altered=sum(1 for seq, own_hash in own.items() if mine.get(seq, own_hash) != own_hash),
+            epochs=len({epoch for epoch, _, _ in there}),
             openings=openings,
             unrecorded_openings=max(0, openings - self.explained()),
             findings=(*words, *(f"gate {x.seq} {x.what}" for x in findings)),

@@ -16,6 +16,7 @@ from gatectl.bench.faults.forged import forged
 from gatectl.bench.faults.kill9 import kill9
 from gatectl.bench.faults.malformed import malformed
 from gatectl.bench.faults.network import network
+from gatectl.bench.faults.power import power
 from gatectl.bench.faults.rig import Run, Say, failed
 from gatectl.errors import GatectlError
 
@@ -23,6 +24,7 @@ Fault = Callable[[Run], dict[str, Any]]
 
 FAULTS: Mapping[str, Fault] = {
     "kill9": kill9,
+    "power": power,
     "network": network,
     "broker": broker,
     "clock": clock,
