@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from gatectl.core.lane_io import Signal
 from gatectl.core.model import ClockTrust, CredentialKey, InputName, LaneId
@@ -109,6 +109,14 @@ class Barrier(Protocol):
 
     def keep_alive(self) -> None:
         """Feed the lease. The controller calls it each 250 ms; 1 s of silence and the bridge refuses commands."""
+
+
+@runtime_checkable
+class FireLatch(Protocol):
+    """A barrier's hardware that holds its lanes open after a fire alarm, until a named person releases them."""
+
+    def release_fire(self, lane: LaneId) -> None:
+        """End the hold, unless its line still alarms. Raises LinkError when the device is away: it holds on."""
 
 
 class Indicator(Protocol):

@@ -45,6 +45,7 @@ from gatectl.drivers.ports import (
     Clock,
     CodeTyped,
     DeviceState,
+    FireLatch,
     Indicator,
     InputSeen,
     PassShown,
@@ -350,6 +351,8 @@ class Controller:
         for effect in effects:
             if isinstance(effect, Record):
                 self._record(effect.event, opening.get(effect.event.id))
+                if effect.event.reason is Reason.EMERGENCY_RELEASED:
+                    self._release_fire(effect.event.lane)
             elif isinstance(effect, OpenBarrier):
                 self._open(effect, since)
             elif isinstance(effect, CloseBarrier):
@@ -410,6 +413,15 @@ class Controller:
             self._hands.barriers[effect.lane].pulse_close(effect.lane, effect.pulse_ms)
         except LinkError as error:
             self._link_alarm(effect.lane, str(error), "")
+
+    def _release_fire(self, lane: LaneId | None) -> None:
+        """The bridge holds a lane open after fire as the machine does; both end it by the same person's word."""
+        barrier: object = None if lane is None else self._hands.barriers.get(lane)
+        if lane is not None and isinstance(barrier, FireLatch):
+            try:
+                barrier.release_fire(lane)
+            except LinkError as error:
+                self._link_alarm(lane, str(error), "")
 
     def _link_alarm(self, lane: LaneId, words: str, cause: str) -> None:
         """A lane whose bridge is away: one alarm a minute, not one a retry."""

@@ -15,7 +15,7 @@ from gatectl.wire.bridge import DeviceLink
 from gatectl.wire.bridge_ids import (
     CHANNELS,
     LANE_RELEASE_MS,
-    LEASE_MS,
+    LOCAL_PULSE_MS,
     PULSE_MAX_MS,
     PULSE_MIN_MS,
     SCHEMA_HASH,
@@ -36,11 +36,11 @@ from gatectl.wire.bridge_ids import (
     PulseResult,
     Relay,
     RelayCount,
+    ReleaseFire,
     SnapshotRequest,
 )
 
 _MS_NS = 1_000_000
-_LOCAL_PULSE_MS = 500
 _TURN_NS = 2 * _MS_NS
 """The model's time step: a poll that comes sooner and brings no bytes costs next to nothing."""
 _INPUT_IDS = {name: Input[name.name] for name in InputName}
@@ -82,6 +82,9 @@ class LaneModel:
         self.local_opens = 0
         self.on_host_loss = OnHostLoss.UNSET
         self.has_released = False
+        """Held open because the host stays away."""
+        self.is_fire_latched = False
+        """Held open since a fire alarm, until a named person releases it."""
         self.is_jammed = False
         """The arm does not move, whatever the relay says."""
         self.pulse_until_ns: dict[Relay, int] = {}
@@ -109,16 +112,29 @@ class LaneModel:
     @property
     def is_unlocked(self) -> bool:
         """Whether the lock of a pedestrian lane lets people through."""
-        return self.lane.kind is LaneKind.PEDESTRIAN and self._now_ns < self._unlocked_until_ns
+        return self.lane.kind is LaneKind.PEDESTRIAN and (self.is_held_open or self._now_ns < self._unlocked_until_ns)
+
+    @property
+    def is_under_fire(self) -> bool:
+        """The line alarms, or did and nobody released it."""
+        return self.is_fire_latched or self.inputs.get(InputName.FIRE, False)
+
+    @property
+    def is_held_open(self) -> bool:
+        """The OPEN relay stays closed without a pulse."""
+        return self.is_under_fire or self.has_released
 
     @property
     def is_blocked(self) -> bool:
         """Lowering would hit somebody, or shut people in."""
-        return self.inputs.get(InputName.SAFETY, False) or self.inputs.get(InputName.FIRE, False)
+        return self.inputs.get(InputName.SAFETY, False) or self.is_held_open
 
     def relay_closed(self, relay: Relay, now_ns: int, speed: float) -> None:
         """The operator sees a contact close."""
         self._now_ns = now_ns
+        if relay is Relay.STOP:
+            self._direction, self._close_at_ns = 0, None
+            return
         if self.lane.kind is LaneKind.PEDESTRIAN:
             self._unlocked_until_ns = now_ns + int(self.lane.unlock_s / speed * 1e9) if relay is Relay.OPEN else now_ns
         elif relay is Relay.OPEN:
@@ -236,11 +252,12 @@ class SimMcu:
             self._flush()
 
     def restart(self) -> None:
-        """A power cut: relays drop, the session is gone; counters and loops stay as they are."""
+        """A power cut: relays drop, the session is gone; counters, loops, lanes' declarations and fire's latch stay."""
         with self._lock:
             for lane in self._lanes:
                 lane.pulse_until_ns.clear()
-                lane.on_host_loss = OnHostLoss.UNSET
+                if lane.is_fire_latched:
+                    self._open_locally(lane)
             self._link = self._new_link()
 
     def close(self) -> None:
@@ -292,6 +309,8 @@ class SimMcu:
             self._lanes[message.channel].lamp = message.lamp
         elif isinstance(message, LaneConfig) and message.channel < len(self._lanes):
             self._lanes[message.channel].on_host_loss = message.on_host_loss
+        elif isinstance(message, ReleaseFire) and message.channel < len(self._lanes):
+            self._release_fire(self._lanes[message.channel])
         elif isinstance(message, SnapshotRequest):
             for lane in self._lanes:
                 self._snapshot(lane)
@@ -304,26 +323,31 @@ class SimMcu:
         if order.channel >= len(self._lanes) or not PULSE_MIN_MS <= order.pulse_ms <= PULSE_MAX_MS:
             return Outcome.REFUSED_RANGE
         lane = self._lanes[order.channel]
-        if order.relay is Relay.CLOSE:
-            refusal = self._close_refusal(lane)
-            if refusal is not Outcome.STARTED:
-                return refusal
-        else:
-            lane.opens += 1
+        refusal = self._refusal(lane, order.relay)
+        if refusal is not Outcome.STARTED:
+            return refusal
+        lane.opens += order.relay is Relay.OPEN
         self._close_relay(lane, order.relay, order.pulse_ms)
         return Outcome.STARTED
 
-    @staticmethod
-    def _close_refusal(lane: LaneModel) -> Outcome:
-        if lane.inputs.get(InputName.FIRE, False):
+    def _refusal(self, lane: LaneModel, relay: Relay) -> Outcome:
+        if relay is not Relay.OPEN and lane.is_under_fire:
             return Outcome.REFUSED_FIRE
-        if lane.inputs.get(InputName.SAFETY, False):
+        if relay is Relay.CLOSE and (
+            lane.inputs.get(InputName.SAFETY, False) or (lane.channel, FaultCode.SAFETY_LOOP_BROKEN) in self._faults
+        ):
             return Outcome.REFUSED_SAFETY_OCCUPIED
-        return Outcome.REFUSED_OPENING if Relay.OPEN in lane.pulse_until_ns else Outcome.STARTED
+        if relay is not Relay.STOP and Relay.STOP in lane.pulse_until_ns:
+            return Outcome.REFUSED_STOPPING
+        if relay is Relay.CLOSE and (Relay.OPEN in lane.pulse_until_ns or lane.is_held_open):
+            return Outcome.REFUSED_OPENING
+        return Outcome.STARTED
 
     def _close_relay(self, lane: LaneModel, relay: Relay, pulse_ms: int) -> None:
         if relay is Relay.OPEN:
             lane.pulse_until_ns.pop(Relay.CLOSE, None)  # OPEN goes before CLOSE
+        elif relay is Relay.STOP:
+            lane.pulse_until_ns.clear()  # STOP goes before both
         lane.pulse_until_ns[relay] = self._now_ns + pulse_ms * _MS_NS
         lane.relay_closed(relay, self._now_ns, self.speed)
         if relay is Relay.OPEN:
@@ -333,18 +357,24 @@ class SimMcu:
 
     def _open_locally(self, lane: LaneModel) -> None:
         lane.local_opens += 1
-        self._close_relay(lane, Relay.OPEN, _LOCAL_PULSE_MS)
+        lane.pulse_until_ns.pop(Relay.STOP, None)
+        self._close_relay(lane, Relay.OPEN, LOCAL_PULSE_MS)
 
     def _end_pulses(self, lane: LaneModel) -> None:
         for relay in [relay for relay, until_ns in lane.pulse_until_ns.items() if self._now_ns >= until_ns]:
-            del lane.pulse_until_ns[relay]
+            if not (relay is Relay.OPEN and lane.is_held_open):
+                del lane.pulse_until_ns[relay]
 
     def _watch_host(self, lane: LaneModel) -> None:
-        """Without a host for long enough, a fail-safe lane opens, once."""
-        is_gone = self._link.unfed_ms() > LANE_RELEASE_MS
-        if is_gone and not lane.has_released and lane.on_host_loss is OnHostLoss.FAIL_SAFE:
+        """Without a host for long enough, a fail-safe lane stands open until one is back."""
+        is_released = self._link.unfed_ms() > LANE_RELEASE_MS and lane.on_host_loss is OnHostLoss.FAIL_SAFE
+        if is_released and not lane.is_held_open:
             self._open_locally(lane)
-        lane.has_released = is_gone
+        lane.has_released = is_released
+
+    def _release_fire(self, lane: LaneModel) -> None:
+        if self._link.is_lease_held and not lane.inputs.get(InputName.FIRE, False):
+            lane.is_fire_latched = False
 
     def _input(self, lane: LaneModel, name: InputName, is_active: bool) -> None:
         if lane.inputs.get(name, False) == is_active:
@@ -353,8 +383,12 @@ class SimMcu:
         self._tell_input(lane, name, is_active)
         if name is InputName.SAFETY:
             lane.safety_changed(is_active, self._now_ns, self.speed)
-        is_alone = self._link.unfed_ms() > LEASE_MS
-        if is_active and (name is InputName.FIRE or (name is InputName.REX and is_alone)):
+        if not is_active:
+            return
+        if name is InputName.FIRE and not lane.is_fire_latched:
+            lane.is_fire_latched = True
+            self._open_locally(lane)
+        elif name is InputName.REX and not self._link.is_lease_held:
             self._open_locally(lane)
 
     def _tell_input(self, lane: LaneModel, name: InputName, is_active: bool) -> None:
@@ -363,5 +397,9 @@ class SimMcu:
     def _snapshot(self, lane: LaneModel) -> None:
         wired = sum(1 << _INPUT_IDS[name] for name in lane.inputs)
         active = sum(1 << _INPUT_IDS[name] for name, is_active in lane.inputs.items() if is_active)
-        self._tell(InputSnapshot(lane.channel, wired, active))
+        is_only_latched = lane.is_fire_latched and not lane.inputs.get(InputName.FIRE, False)
+        fire = is_only_latched << Input.FIRE
+        self._tell(InputSnapshot(lane.channel, wired, active | fire))
+        if is_only_latched:  # a host that was away while fire came and went hears both
+            self._tell_input(lane, InputName.FIRE, False)
         self._tell(RelayCount(lane.channel, lane.opens, lane.local_opens))

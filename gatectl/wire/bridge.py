@@ -31,6 +31,7 @@ from gatectl.wire.bridge_ids import (
     OnHostLoss,
     Pulse,
     Relay,
+    ReleaseFire,
     SnapshotRequest,
     Welcome,
 )
@@ -272,6 +273,11 @@ class Link(ReliableEnd):
         self._require_ready()
         self.send(LaneConfig(channel, on_host_loss))
 
+    def release_fire(self, channel: int) -> None:
+        """A named person ended the hold that fire began. Raises LinkError when the bridge would not obey now."""
+        self.require_lease()
+        self.send(ReleaseFire(channel))
+
     def request_snapshot(self) -> None:
         """Ask for all inputs and relay counters. Raises LinkError when the bridge is away."""
         self._require_ready()
@@ -303,7 +309,7 @@ class DeviceLink(ReliableEnd):
         self._start_ns: int | None = None
 
     def receive(self, data: bytes) -> list[BridgeMessage]:
-        """Orders of the host: pulse, indicate, lane_config, snapshot_request. Hello and heartbeat are dealt with."""
+        """Orders of the host: pulse, indicate, lane_config, … Hello and heartbeat are dealt with."""
         orders: list[BridgeMessage] = []
         for message in super().receive(data):
             if isinstance(message, Heartbeat):

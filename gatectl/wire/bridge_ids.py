@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 
-SCHEMA_HASH = 0x75133B3E
+SCHEMA_HASH = 0xE801B46E
 VERSION = 1
 BAUD = 115200
 MAX_FIELDS_BYTES = 64
@@ -22,6 +22,8 @@ PULSE_MAX_MS = 2000
 LEASE_MS = 1000
 LANE_RELEASE_MS = 10000
 INPUT_DEBOUNCE_MS = 10
+LOOP_CLEAR_MS = 400
+LOCAL_PULSE_MS = 500
 
 
 class MessageId(IntEnum):
@@ -34,6 +36,7 @@ class MessageId(IntEnum):
     PULSE = 17
     INDICATE = 18
     SNAPSHOT_REQUEST = 19
+    RELEASE_FIRE = 20
     WELCOME = 129
     ALIVE = 130
     CARD_READ = 144
@@ -50,6 +53,7 @@ class Relay(IntEnum):
 
     OPEN = 1
     CLOSE = 2
+    STOP = 3
 
 
 class Lamp(IntEnum):
@@ -70,6 +74,7 @@ class Outcome(IntEnum):
     REFUSED_FIRE = 3
     REFUSED_RANGE = 4
     REFUSED_OPENING = 5
+    REFUSED_STOPPING = 6
 
 
 class OnHostLoss(IntEnum):
@@ -105,6 +110,7 @@ class FaultCode(IntEnum):
     WATCHDOG_RESET = 3
     BROWN_OUT_RESET = 4
     STORE_BROKEN = 5
+    FIRE_LINE_BROKEN = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +142,7 @@ class LaneConfig:
 
 @dataclass(frozen=True, slots=True)
 class Pulse:
-    """Close a relay for pulse_ms; the bridge times it and ends it."""
+    """Close a relay for pulse_ms; the bridge ends it. STOP goes before OPEN, OPEN before CLOSE; no STOP under fire."""
 
     channel: int
     relay: Relay
@@ -155,6 +161,13 @@ class Indicate:
 @dataclass(frozen=True, slots=True)
 class SnapshotRequest:
     """Ask for an input_snapshot and a relay_count of every channel, and for all faults that are active."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseFire:
+    """A named person ended the hold that fire began; heeded while the lease is held and the fire line is quiet."""
+
+    channel: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,7 +239,7 @@ class PulseResult:
 
 @dataclass(frozen=True, slots=True)
 class RelayCount:
-    """OPEN pulses since the bridge was made: by the host's orders, and by the bridge itself (fire, exit button)."""
+    """OPEN closings since the bridge was made: by the host's orders, and by the bridge (fire, exit, lost host)."""
 
     channel: int
     opens: int
@@ -250,6 +263,7 @@ BridgeMessage = (
     | Pulse
     | Indicate
     | SnapshotRequest
+    | ReleaseFire
     | Welcome
     | Alive
     | CardRead
@@ -269,6 +283,7 @@ LAYOUTS: Mapping[int, tuple[type[BridgeMessage], tuple[str, ...]]] = {
     0x11: (Pulse, ("u8", "Relay", "u16")),
     0x12: (Indicate, ("u8", "Lamp", "u16")),
     0x13: (SnapshotRequest, ()),
+    0x14: (ReleaseFire, ("u8",)),
     0x81: (Welcome, ("u32", "u16", "u16", "text", "text")),
     0x82: (Alive, ("u16", "bool", "u32")),
     0x90: (CardRead, ("u8", "u8", "bytes", "u32")),

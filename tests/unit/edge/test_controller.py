@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gatectl.core.lane_io import CommandAnswered, OpenOrdered, Signal
+from gatectl.core.lane_io import CommandAnswered, EmergencyOrdered, OpenOrdered, Signal
 from gatectl.core.model import (
     AccessLevel,
     ClockTrust,
@@ -74,6 +74,7 @@ class FakeBarrier:
     def __init__(self, store: EventStore) -> None:
         self.store = store
         self.opened: list[tuple[LaneId, int]] = []
+        self.released: list[LaneId] = []
         self.is_away = False
 
     def pulse_open(self, lane: LaneId, pulse_ms: int) -> None:
@@ -86,6 +87,11 @@ class FakeBarrier:
             raise LinkError("the bridge does not answer")
 
     def keep_alive(self) -> None: ...
+
+    def release_fire(self, lane: LaneId) -> None:
+        if self.is_away:
+            raise LinkError("the bridge does not answer")
+        self.released.append(lane)
 
 
 class FakeIndicator:
@@ -198,6 +204,26 @@ def test_an_order_is_recorded_opens_and_is_confirmed_by_the_door(rig: Rig) -> No
     assert [lane for lane, _seq in rig.barrier.opened] == [FOOT]
     rig.sense(FOOT, InputName.DOOR_OPEN, True)
     assert [(answer.command_id, answer.state) for answer in rig.answers] == [("c1", "confirmed")]
+
+
+def test_the_word_that_ends_an_emergency_ends_the_bridges_hold_too(rig: Rig) -> None:
+    rig.ready().sense(CAR, InputName.FIRE, True)
+    release = EmergencyOrdered("c1", "li.wei", True, "false alarm", rig.clock.now(), rig.clock.tick_ns())
+    rig.controller.step(LaneOrder(CAR, release))
+    assert rig.barrier.released == []  # the input is still active
+    rig.sense(CAR, InputName.FIRE, False)
+    rig.controller.step(LaneOrder(CAR, replace(release, command_id="c2")))
+    assert rig.barrier.released == [CAR]
+    assert [(answer.command_id, answer.state) for answer in rig.answers] == [("c1", "refused"), ("c2", "confirmed")]
+
+
+def test_a_bridge_that_could_not_be_told_of_the_release_is_an_alarm(rig: Rig) -> None:
+    rig.ready().sense(CAR, InputName.FIRE, True)
+    rig.sense(CAR, InputName.FIRE, False)
+    rig.barrier.is_away = True
+    release = EmergencyOrdered("c1", "li.wei", True, "", rig.clock.now(), rig.clock.tick_ns())
+    rig.controller.step(LaneOrder(CAR, release))
+    assert rig.reasons()[-2:] == [Reason.EMERGENCY_RELEASED, Reason.BRIDGE_FAIL]
 
 
 def test_a_device_that_fails_and_recovers_is_told_once_each(rig: Rig) -> None:

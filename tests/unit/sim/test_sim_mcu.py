@@ -174,6 +174,36 @@ def test_fire_opens_without_being_asked_and_is_counted_apart(bench: Bench) -> No
     assert (count.opens, count.local_opens) == (0, 1)
 
 
+def test_fire_holds_until_a_named_person_releases_it_and_not_while_the_line_alarms(bench: Bench) -> None:
+    lane = bench.mcu.lane(CAR)
+    bench.mcu.set_input(CAR, InputName.FIRE, True)
+    bench.host.release_fire(CAR)
+    bench.pass_ms(5000)
+    assert Relay.OPEN in lane.pulse_until_ns
+    bench.mcu.set_input(CAR, InputName.FIRE, False)
+    bench.pass_ms(50)
+    assert bench.order(CAR, Relay.CLOSE) is Outcome.REFUSED_FIRE
+    assert bench.order(CAR, Relay.STOP) is Outcome.REFUSED_FIRE
+    bench.host.release_fire(CAR)
+    bench.pass_ms(50)
+    assert Relay.OPEN not in lane.pulse_until_ns
+    assert bench.order(CAR, Relay.CLOSE) is Outcome.STARTED
+
+
+def test_stop_goes_before_open_and_close(bench: Bench) -> None:
+    lane = bench.mcu.lane(CAR)
+    assert bench.order(CAR, Relay.OPEN, 2000) is Outcome.STARTED
+    bench.pass_ms(200)
+    assert bench.order(CAR, Relay.STOP) is Outcome.STARTED
+    assert list(lane.pulse_until_ns) == [Relay.STOP]
+    assert bench.order(CAR, Relay.OPEN) is Outcome.REFUSED_STOPPING
+    assert bench.order(CAR, Relay.CLOSE) is Outcome.REFUSED_STOPPING
+    bench.pass_ms(500)
+    assert not lane.arm_is_up
+    assert not lane.arm_is_down
+    assert bench.order(CAR, Relay.CLOSE) is Outcome.STARTED
+
+
 def test_exit_button_opens_the_lock_when_the_host_is_gone_and_leaves_it_to_the_host_else(bench: Bench) -> None:
     lane = bench.mcu.lane(WALK)
     bench.mcu.set_input(WALK, InputName.REX, True)

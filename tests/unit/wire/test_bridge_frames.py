@@ -177,6 +177,8 @@ def golden_messages() -> dict[str, tuple[BridgeMessage, int]]:
         "lane_config": (bridge_ids.LaneConfig(1, bridge_ids.OnHostLoss.FAIL_SAFE), 1),
         "pulse_open_500": (Pulse(0, Relay.OPEN, 500), 2),
         "pulse_close_500": (Pulse(3, Relay.CLOSE, 500), 255),
+        "pulse_stop_500": (Pulse(0, Relay.STOP, 500), 12),
+        "release_fire": (bridge_ids.ReleaseFire(1), 13),
         "indicate_held": (bridge_ids.Indicate(0, bridge_ids.Lamp.HELD, 70), 3),
         "snapshot_request": (bridge_ids.SnapshotRequest(), 4),
         "welcome": (Welcome(0x01020304, 7, 0xBEEF, "0.1.0", "nano"), 0),
