@@ -26,6 +26,10 @@ class BrokerSettings(_Section):
     password_file: Path | None = None
     protocol: Literal["5", "3.1.1"] = "5"
     ca_file: Path | None = None
+    cert_file: Path | None = None
+    """Our own certificate (PEM), for a broker that wants one; a gate's holds its key too, and `gate enrol` brings it."""
+    key_file: Path | None = None
+    """The certificate's key, where it stands apart."""
 
     def password(self) -> str:
         """The password: `GATECTL_BROKER_PASSWORD`, else the file, else empty. Raises ConfigError if unreadable."""
@@ -70,19 +74,61 @@ class DeviceSettings(_Section):
 
 
 class ReaderSettings(_Section):
-    """A card reader or a scanner: on a serial port of its own (`rfid_serial`, `qr_serial`) or on the bridge (`mcu`)."""
+    """A card reader or a scanner: on a serial port, on an OSDP bus that may have several, or on the bridge (`mcu`)."""
 
     name: Name
-    driver: Literal["rfid_serial", "qr_serial", "mcu"]
+    driver: Literal["rfid_serial", "qr_serial", "framed_serial", "osdp", "mcu"]
     lane: Name
     port: str = ""
     device: str = ""
     """For `mcu`: the bridge's name."""
     channel: Annotated[int, Field(ge=0, le=3)] = 0
-    format: Literal["em4100", "w26", "w34", "h10304", "h10302", "zk37a"] = "em4100"
-    """How its bits are read; the bit count does not tell (PROTOCOLS 2)."""
+    format: Literal["em4100", "w26", "w34", "h10304", "h10302", "zk37a", "number"] = "em4100"
+    """For `mcu` and `osdp`: how its bits are read; the bit count does not tell (PROTOCOLS 2)."""
+    framing: str = ""
+    """For `framed_serial`: a name of config/readers, or the path of a TOML file."""
+    address: Annotated[int, Field(ge=0, le=0xFFFF)] = 0
+    """For `framed_serial` and `osdp`: the reader's address on its line."""
+    baud: Annotated[int, Field(ge=0, le=921600)] = 0
+    """For `framed_serial` and `osdp`; 0 = as the framing says, 9600 on an OSDP bus."""
+    insecure: bool = False
+    """For `osdp`: without a secure channel, for a reader that knows none. Its cards can be read off the cable."""
+    insecure_reason: str = ""
+    """Why; `doctor` keeps asking."""
     repeat_s: Annotated[float, Field(ge=0, le=60)] = 2.0
     """The same card within this time of its last frame is the same tap."""
+
+
+MAX_OSDP_ADDRESS = 0x7E
+OSDP_BAUDS = (9600, 19200, 38400, 57600, 115200, 230400)
+_MIN_REASON = 10
+
+
+def _reader_mistakes(readers: tuple[ReaderSettings, ...]) -> list[str]:
+    """What each reader's driver needs, and who may share a port."""
+    wrong: list[str] = []
+    for reader in readers:
+        name = f"readers.{reader.name}"
+        if reader.driver == "framed_serial" and not reader.framing:
+            wrong.append(f'{name}.framing: missing, e.g. framing = "rongshi"')
+        if reader.insecure and (reader.driver != "osdp" or len(reader.insecure_reason.strip()) < _MIN_REASON):
+            wrong.append(
+                f"{name}.insecure: only for osdp, and with an insecure_reason of {_MIN_REASON} letters or more"
+            )
+        if reader.driver == "osdp" and reader.address > MAX_OSDP_ADDRESS:
+            wrong.append(f"{name}.address: 0 to {MAX_OSDP_ADDRESS} on an OSDP bus")
+        if reader.driver == "osdp" and reader.baud not in (0, *OSDP_BAUDS):
+            wrong.append(f"{name}.baud: one of {', '.join(map(str, OSDP_BAUDS))}")
+        for other in readers[: readers.index(reader)]:
+            if not reader.port or other.port != reader.port or "mcu" in (reader.driver, other.driver):
+                continue
+            if not reader.driver == other.driver == "osdp":
+                wrong.append(f"{name}.port: {other.name} has it; only OSDP readers share a line")
+            elif reader.address == other.address:
+                wrong.append(f"{name}.address: {other.name} has it on the same bus")
+            elif reader.baud != other.baud:
+                wrong.append(f"{name}.baud: {other.name} on the same bus has another")
+    return wrong
 
 
 class CameraSettings(_Section):
@@ -102,7 +148,11 @@ class EdgeSettings(_Section):
     data_dir: Path
     site_key: Annotated[str, Field(min_length=40)]
     """The site's Ed25519 public key, base64: whitelists, acks and commands must be signed by it."""
+    root_key: Annotated[str, Field(pattern=r"^([A-Za-z0-9+/]{43}=)?$")] = ""
+    """The root's Ed25519 public key, base64: only it may begin a new list epoch or replace site_key. Unset: nobody may."""
     broker: BrokerSettings = BrokerSettings()
+    central_url: Annotated[str, Field(pattern=r"^(https?://[^\s/?#]+/?)?$")] = ""
+    """Where central's web process answers: a certificate is enrolled and renewed there."""
     lanes: tuple[LaneSettings, ...] = Field(min_length=1)
     devices: tuple[DeviceSettings, ...] = Field(min_length=1)
     readers: tuple[ReaderSettings, ...] = ()
@@ -123,6 +173,7 @@ class EdgeSettings(_Section):
                 if x.driver == "mcu" and x.device not in devices
             ),
             *(f"readers.{x.name}.port: missing" for x in self.readers if x.driver != "mcu" and not x.port),
+            *_reader_mistakes(self.readers),
             *(f"devices.{x.name}.port: missing" for x in self.devices if x.driver == "mcu" and not x.port),
         ]
         if wrong:
@@ -147,6 +198,30 @@ class RetentionSettings(_Section):
     """Messages that could not be taken."""
 
 
+class IdentitySettings(_Section):
+    """The authority that certifies gates, and what the broker is told of them."""
+
+    ca_dir: Path | None = None
+    """The authority's folder, else `authority` in data_dir. Its `ca_key.pem` may be kept offline between uses."""
+    certificate_d: Annotated[int, Field(ge=2, le=3650)] = 365
+    """Days that a gate's certificate lasts; it is renewed after two thirds of them."""
+    code_min: Annotated[int, Field(ge=1, le=1440)] = 60
+    """Minutes that a one-time code lasts."""
+    on_clone: Literal["revoke", "alarm"] = "revoke"
+    """What happens to a gate whose identity is used by two: revoked at once, or told only."""
+    broker_dir: Path | None = None
+    """Where ingest keeps `gatectl.acl`, `gatectl.crl` and `ca.pem` up to date for mosquitto; none: nowhere."""
+
+
+class ListSettings(_Section):
+    """How whitelists are sent to gates."""
+
+    concurrent_snapshots: Annotated[int, Field(ge=1, le=1000)] = 8
+    """Gates that are sent a whole list of their own at a time; when more wait, one sending serves them all."""
+    max_jitter_s: Annotated[float, Field(ge=0, le=300)] = 300.0
+    """Gates spread requests for a whole list over this, or over a tenth of a second a gate if less; 0 = at once."""
+
+
 class CentralSettings(_Section):
     """Central's configuration file."""
 
@@ -163,6 +238,13 @@ class CentralSettings(_Section):
     holidays_file: Path | None = None
     """Holidays and make-up workdays beside those of the holiday library (TOML, see config/holidays.toml)."""
     retention: RetentionSettings = RetentionSettings()
+    identity: IdentitySettings = IdentitySettings()
+    lists: ListSettings = ListSettings()
+
+    @property
+    def authority_dir(self) -> Path:
+        """Where the authority's certificate, and its key unless that is offline, are."""
+        return self.identity.ca_dir or self.data_dir / "authority"
 
 
 S = TypeVar("S", bound=_Section)

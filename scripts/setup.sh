@@ -6,7 +6,8 @@
 # run:  a virtual environment in .venv with the locked wheels of requirements/run.txt
 # pi:   requirements/pi.txt, which adds the Raspberry Pi's GPIO
 # demo: as run, and from apt: mosquitto, libGL and GLib for OpenCV, Noto CJK for the drawn plates
-# test: the wheels of requirements/dev.txt, and from apt also Chromium and PostgreSQL
+# test: the wheels of requirements/dev.txt, and from apt also Chromium, PostgreSQL, the compilers and the emulator for
+#       the bridge's firmware, and what the faults need (nftables, FUSE)
 #
 # Talks on stderr only. GATECTL_PYTHON names the Python to use; GATECTL_NO_APT=1 keeps apt out of it.
 set -eu
@@ -160,7 +161,16 @@ missing_packages() {
     [ "$profile" = test ] || return 0
     have_chromium || printf 'chromium '
     have_postgresql || printf 'postgresql '
+    for tool in gcc make clang avr-gcc; do
+        command -v "$tool" >/dev/null 2>&1 || printf '%s ' "$(package_of "$tool")"
+    done
+    [ -e /usr/lib/avr/include/avr/io.h ] || printf 'avr-libc '
+    [ -e /usr/include/simavr/sim_avr.h ] || printf 'libsimavr-dev libelf-dev '
+    command -v nft >/dev/null 2>&1 || printf 'nftables '
+    command -v fusermount3 >/dev/null 2>&1 || printf 'fuse3 '
 }
+
+package_of() { case "$1" in avr-gcc) echo gcc-avr ;; *) echo "$1" ;; esac; }
 
 bring_packages() {
     lacking=$(missing_packages)
@@ -182,6 +192,9 @@ bring_packages() {
     esac
     case "$lacking" in
         *fonts*) say "without a Chinese font no plate can be drawn. To mend: sudo apt-get install fonts-noto-cjk" ;;
+    esac
+    case "$lacking" in
+        *avr* | *gcc* | *clang* | *make*) say "without the AVR compiler and emulator the firmware's tests are left out. To mend: sudo apt-get install gcc make clang gcc-avr avr-libc libsimavr-dev libelf-dev" ;;
     esac
     case "$lacking" in
         *postgresql*) say "without PostgreSQL its tests are left out. To mend: sudo apt-get install postgresql" ;;

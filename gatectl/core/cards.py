@@ -13,6 +13,11 @@ EM4100_BYTES = 5
 WiegandFormat = Literal["w26", "w34", "h10304", "h10302", "zk37a"]
 WIEGAND_FORMATS: tuple[WiegandFormat, ...] = ("w26", "w34", "h10304", "h10302", "zk37a")
 
+CardForm = Literal["number", "em4100"] | WiegandFormat
+"""What a reader's bytes mean: a Wiegand frame with its parity bits, or the bare number."""
+UID_BYTES = (6, 16)
+"""Serial numbers and tag codes that no shorter form holds; 7 bytes on most 13.56 MHz cards, 12 on UHF tags."""
+
 _PARITY: Mapping[WiegandFormat, tuple[int, tuple[int, int], tuple[int, int]]] = {
     # bits in the frame; the 0-based, end-exclusive ranges that the even first and the odd last bit cover
     # (PROTOCOLS 2). In the two HID formats of 37 bits the ranges share the 19th bit; in ZKTeco's they do not. That is
@@ -35,6 +40,7 @@ _W34_KEY = re.compile(r"w34:([0-9A-F]{8})")
 _W26_KEY = re.compile(r"w26:([0-9]{1,3}):([0-9]{1,5})")
 _H10304_KEY = re.compile(r"h10304:([0-9]{1,5}):([0-9]{1,6})")
 _LONG_KEY = re.compile(r"(h10302|zk37a):([0-9]{1,11})")
+_UID = re.compile(r"uid:((?:[0-9A-F]{2}){6,16})", re.IGNORECASE)
 _EIGHT_DIGITS = re.compile(r"[0-9]{8}")
 _EIGHT_HEX = re.compile(r"[0-9A-F]{8}", re.IGNORECASE)
 _BARE_DIGITS = re.compile(r"[0-9]{5,10}")
@@ -46,6 +52,22 @@ def em4100_key(raw: bytes) -> CredentialKey:
     if len(raw) != EM4100_BYTES:
         raise ValueError(f"an EM4100 card has {EM4100_BYTES} bytes, not {len(raw)}")
     return CredentialKey(f"em:{raw.hex().upper()}")
+
+
+def number_key(raw: bytes) -> CredentialKey:
+    """The key of a card's bare number, by its length: 3 bytes `w26:`, 4 `w34:`, 5 `em:`, 6 to 16 `uid:`.
+
+    Raises ValueError for another length.
+    """
+    if len(raw) == 3:
+        return w26_key(raw[0], int.from_bytes(raw[1:], "big"))
+    if len(raw) == 4:
+        return CredentialKey(f"w34:{raw.hex().upper()}")
+    if len(raw) == EM4100_BYTES:
+        return em4100_key(raw)
+    if UID_BYTES[0] <= len(raw) <= UID_BYTES[1]:
+        return CredentialKey(f"uid:{raw.hex().upper()}")
+    raise ValueError(f"a card's number has 3 to {UID_BYTES[1]} bytes, not {len(raw)}")
 
 
 def w26_key(facility: int, number: int) -> CredentialKey:
@@ -172,6 +194,8 @@ def _declared(text: str) -> CredentialKey | None:
         if facility >= 1 << 16 or number >= 1 << 19:
             raise ValueError(f"{text}: an H10304 card has a facility code up to 65535 and a number up to 524287")
         return CredentialKey(f"h10304:{facility}:{number}")
+    if match := _UID.fullmatch(text):
+        return CredentialKey(f"uid:{match[1].upper()}")
     if match := _LONG_KEY.fullmatch(text.lower()):
         if int(match[2]) >= 1 << 35:
             raise ValueError(f"{text}: a number of 35 bits is at most {(1 << 35) - 1}")
@@ -216,7 +240,7 @@ def printed_forms(key: CredentialKey) -> Mapping[str, str]:
         return {"hex": match[1], "dec10": f"{low:010d}", **_w26_forms(low)}
     if w26 := _W26_KEY.fullmatch(key):
         return _w26_forms(int(w26[1]) << 16 | int(w26[2]))
-    if _H10304_KEY.fullmatch(key) or _LONG_KEY.fullmatch(key):
+    if _H10304_KEY.fullmatch(key) or _LONG_KEY.fullmatch(key) or _UID.fullmatch(key):
         return {"number": key}
     return {}
 

@@ -13,7 +13,8 @@ GateId = NewType("GateId", str)
 LaneId = NewType("LaneId", str)
 CredentialKey = NewType("CredentialKey", str)
 """Canonical credential: `em:0A1B2C3D4E`, `w26:12:34567`, `w34:89D41B81`, `h10304:100:12345`, `h10302:1234567890`,
-`zk37a:…`, `plate:粤E12345`, `code:<salted hash>` (a PIN or a visitor's six digits), `pass:<nonce>`."""
+`zk37a:…`, `uid:04A1B2C3D4E5F6`, `plate:粤E12345`, `code:<salted hash>` (a PIN or a visitor's six digits),
+`pass:<nonce>`."""
 
 
 class Verdict(StrEnum):

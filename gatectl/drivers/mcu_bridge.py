@@ -4,9 +4,8 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
-from gatectl.core.cards import WiegandFormat, em4100_key, wiegand_key
+from gatectl.core.cards import CardForm, em4100_key, number_key, wiegand_key
 from gatectl.core.lane_io import Signal
 from gatectl.core.model import CredentialKey, InputName, LaneId
 from gatectl.core.reasons import Reason
@@ -36,7 +35,7 @@ from gatectl.wire.bridge_ids import (
     Welcome,
 )
 
-CardFormat = Literal["em4100"] | WiegandFormat
+CardFormat = CardForm
 _EM4100_BITS = 40
 _READ_TIMEOUT_S = 0.04
 _FIRST_ANSWER_NS = 2_000_000_000
@@ -68,6 +67,10 @@ class BridgeReader:
 
 def card_key(card_format: CardFormat, bits: str) -> CredentialKey:
     """The key in a reader's frame. Raises ValueError with words on a wrong length or parity."""
+    if card_format == "number":
+        if not bits or len(bits) % 8:
+            raise ValueError(f"a card's number has whole bytes, not {len(bits)} bits")
+        return number_key(int(bits, 2).to_bytes(len(bits) // 8, "big"))
     if card_format != "em4100":
         return wiegand_key(card_format, bits)
     if len(bits) != _EM4100_BITS:
@@ -116,6 +119,14 @@ class McuBridge(SerialDevice):
     def pulse_close(self, lane: LaneId, pulse_ms: int) -> None:
         """Pulse the CLOSE relay likewise; the bridge itself refuses on an occupied safety loop or under fire."""
         self._order(lambda link: link.pulse(self._channels[lane], Relay.CLOSE, pulse_ms))
+
+    def pulse_stop(self, lane: LaneId, pulse_ms: int) -> None:
+        """Pulse the STOP relay likewise; the bridge refuses it under fire."""
+        self._order(lambda link: link.pulse(self._channels[lane], Relay.STOP, pulse_ms))
+
+    def release_fire(self, lane: LaneId) -> None:
+        """A named person ended the hold that fire began. Raises LinkError when the bridge is away: it holds on."""
+        self._order(lambda link: link.release_fire(self._channels[lane]))
 
     def keep_alive(self) -> None:
         """Feed the lease. Raises LinkError when the bridge is away."""

@@ -17,6 +17,8 @@ class LineParser:
 
     def __init__(self) -> None:
         self.noise_lines = 0
+        self.noise_bytes = 0
+        """Bytes that belonged to no good line."""
         self._line = bytearray()
         self._is_noise = False
 
@@ -31,6 +33,7 @@ class LineParser:
                     found.append(self._line.decode("ascii"))
                 self._line, self._is_noise = bytearray(), False
             elif self._is_noise or not 0x20 <= byte < 0x7F or len(self._line) == MAX_LINE_BYTES:
+                self.noise_bytes += len(self._line) + 1
                 self._line, self._is_noise = bytearray(), True
             else:
                 self._line.append(byte)
@@ -42,7 +45,7 @@ class QrSerial(SerialDevice):
 
     def __init__(self, name: str, port: str, repeat_s: float, clock: Clock) -> None:
         super().__init__(name, port, BAUD, clock, _READ_TIMEOUT_S)
-        self.counters |= {"shown": 0, "repeats": 0, "noise_lines": 0}
+        self.counters |= {"shown": 0, "repeats": 0, "noise_lines": 0, "times_noisy": 0}
         self._repeat_ns = int(repeat_s * 1e9)
         self._last = ("", 0)
         self._parser = LineParser()
@@ -53,8 +56,10 @@ class QrSerial(SerialDevice):
 
     def _heard(self, data: bytes) -> None:
         tick_ns = self._clock.tick_ns()
-        before = self._parser.noise_lines
-        for text in self._parser.feed(data):
+        before, noise_before = self._parser.noise_lines, self._parser.noise_bytes
+        lines = self._parser.feed(data)
+        self._judge(self._parser.noise_bytes - noise_before, len(lines))
+        for text in lines:
             (last, last_ns), self._last = self._last, (text, tick_ns)
             if text == last and tick_ns - last_ns < self._repeat_ns:
                 self.counters["repeats"] += 1

@@ -7,6 +7,8 @@ from gatectl.drivers.taps import TapFilter
 
 BAUD = 9600
 _STX, _ETX = 0x02, 0x03
+HALF_FRAME_BYTES = 8
+"""What a frame that did not end well counts as, in bytes of noise."""
 _DIGITS = 2 * (EM4100_BYTES + 1)
 _HEX = frozenset(b"0123456789ABCDEFabcdef")
 _READ_TIMEOUT_S = 0.25
@@ -57,7 +59,7 @@ class RfidSerial(SerialDevice):
 
     def __init__(self, name: str, port: str, repeat_s: float, clock: Clock) -> None:
         super().__init__(name, port, BAUD, clock, _READ_TIMEOUT_S)
-        self.counters |= {"taps": 0, "repeats": 0, "noise_bytes": 0, "bad_frames": 0}
+        self.counters |= {"taps": 0, "repeats": 0, "noise_bytes": 0, "bad_frames": 0, "times_noisy": 0}
         self._taps = TapFilter(repeat_s)
         self._parser = Rdm6300Parser()
 
@@ -68,7 +70,10 @@ class RfidSerial(SerialDevice):
 
     def _heard(self, data: bytes) -> None:
         tick_ns = self._clock.tick_ns()
-        for raw in self._parser.feed(data):
+        before = self._parser.noise_bytes + HALF_FRAME_BYTES * self._parser.bad_frames
+        found = self._parser.feed(data)
+        self._judge(self._parser.noise_bytes + HALF_FRAME_BYTES * self._parser.bad_frames - before, len(found))
+        for raw in found:
             key = em4100_key(raw)
             if self._taps.is_new(key, tick_ns):
                 self.counters["taps"] += 1

@@ -6,10 +6,11 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Literal, Protocol, Self
 
 import serial
 
+from gatectl.drivers.noise import NoiseWatch
 from gatectl.drivers.ports import Clock, DeviceState, Sink
 from gatectl.errors import ContractError, LinkError
 
@@ -17,6 +18,9 @@ _FIRST_WAIT_S = 0.2
 _LONGEST_WAIT_S = 5.0
 _WRITE_TIMEOUT_S = 0.25
 _STOP_S = 2.0
+
+
+Parity = Literal["none", "even", "odd"]
 
 
 class SerialLine(Protocol):
@@ -39,11 +43,16 @@ class SerialLine(Protocol):
         """Closed."""
 
 
-def open_serial(port: str, baud: int, read_timeout_s: float) -> SerialLine:
-    """Open a device path or `socket://host:port`, 8N1. Raises LinkError with words."""
+def open_serial(port: str, baud: int, read_timeout_s: float, parity: Parity = "none") -> SerialLine:
+    """Open a device path or `socket://host:port`, 8 data bits, 1 stop bit. Raises LinkError with words."""
     try:
         line: Any = serial.serial_for_url(
-            port, baudrate=baud, timeout=read_timeout_s, write_timeout=_WRITE_TIMEOUT_S, do_not_open=True
+            port,
+            baudrate=baud,
+            parity=parity[0].upper(),
+            timeout=read_timeout_s,
+            write_timeout=_WRITE_TIMEOUT_S,
+            do_not_open=True,
         )
         line.dtr = False  # an Arduino resets when DTR is asserted
         if "://" not in port:
@@ -68,16 +77,20 @@ def _why(error: Exception, port: str) -> str:
 class SerialDevice(ABC):
     """Base of the drivers on a serial port. Subclasses say what to do with an open port and its bytes."""
 
-    def __init__(self, name: str, port: str, baud: int, clock: Clock, read_timeout_s: float) -> None:
+    def __init__(
+        self, name: str, port: str, baud: int, clock: Clock, read_timeout_s: float, parity: Parity = "none"
+    ) -> None:
         self.name = name
         self.counters: dict[str, int] = {"times_lost": 0}
         self._port = port
         self._baud = baud
+        self._parity = parity
         self._clock = clock
         self._read_timeout_s = read_timeout_s
         self._line: SerialLine | None = None
         self._sink: Sink | None = None
         self._told: bool | None = None
+        self._noise = NoiseWatch()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._beat_ns = time.monotonic_ns()
@@ -124,14 +137,26 @@ class SerialDevice(ABC):
             self.counters["times_lost"] += not is_ok and not is_news
             self._out(DeviceState(self.name, is_ok, words, self._clock.tick_ns()))
 
+    def _judge(self, noise_bytes: int, good_frames: int) -> None:
+        """Readers tell what a turn brought, which may be nothing; noise without cards is told once, and its end."""
+        if not self._noise.note(noise_bytes, good_frames, time.monotonic_ns()):
+            return
+        if self._noise.is_bad:
+            self.counters["times_noisy"] = self.counters.get("times_noisy", 0) + 1
+            words = f"{self._port} brings noise: is {self._baud} baud right, the cable whole, the shield grounded?"
+            self._say(False, words)
+            return
+        self._say(True, f"reading {self._port} again; the noise is over")
+
     def _run(self) -> None:
         wait_s = _FIRST_WAIT_S
         while not self._stopping.is_set():
             self._beat_ns = time.monotonic_ns()
             opened_ns = None
             try:
-                with open_serial(self._port, self._baud, self._read_timeout_s) as line:
+                with open_serial(self._port, self._baud, self._read_timeout_s, self._parity) as line:
                     opened_ns = time.monotonic_ns()
+                    self._noise = NoiseWatch()
                     self._line = line
                     self._opened()
                     self._serve(line)

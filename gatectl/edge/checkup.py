@@ -11,14 +11,18 @@ from pathlib import Path
 from typing import Literal
 
 from gatectl.core.model import ClockTrust, LaneKind
+from gatectl.drivers.osdp_files import is_install_asked, osdp_folder
+from gatectl.drivers.osdp_keys import key_path, load_key
 from gatectl.edge.clock import SystemClock
 from gatectl.edge.health import LOW_DISK_BYTES
+from gatectl.edge.identity import load_identity
 from gatectl.errors import ConfigError, LinkError
 from gatectl.settings import CameraSettings, EdgeSettings
 
 _CONNECT_S = 3.0
 _CAMERA_S = 5.0
 MODEL_FILE = Path("/proc/device-tree/model")
+TPM = Path("/dev/tpmrm0")
 
 Grade = Literal["ok", "warn", "fail"]
 
@@ -43,6 +47,9 @@ def examine(settings: EdgeSettings, config: Path, open_camera: Callable[[str], N
     yield clock_source()
     if any(device.driver == "gpio" for device in settings.devices):
         yield gpio_back_end()
+    yield from osdp_keys(settings, config)
+    yield identity(settings, config)
+    yield stolen_disk()
     yield disk(settings.data_dir)
     yield data_dir(settings.data_dir)
     yield from power_loss(settings, config)
@@ -50,7 +57,7 @@ def examine(settings: EdgeSettings, config: Path, open_camera: Callable[[str], N
 
 def _ports(settings: EdgeSettings) -> list[tuple[str, str]]:
     bridges = [(f"bridge {x.name}", x.port) for x in settings.devices if x.driver == "mcu"]
-    readers = [(f"reader {x.name}", x.port) for x in settings.readers if x.driver == "rfid_serial"]
+    readers = [(f"reader {x.name}", x.port) for x in settings.readers if x.driver != "mcu"]
     return bridges + readers
 
 
@@ -113,6 +120,40 @@ def broker(settings: EdgeSettings) -> Finding:
         words = f"{host}:{port} answers, but broker.ca_file is not set: plates and names travel in clear"
         return Finding("broker", "warn", words, "openssl s_client -connect " + f"{host}:8883 -showcerts")
     return Finding("broker", "ok", f"{host}:{port} answers")
+
+
+def identity(settings: EdgeSettings, config: Path) -> Finding:
+    """This gate's own certificate is there, names it, and lasts."""
+    path, enrol = settings.broker.cert_file, f"gatectl gate enrol --config {config}"
+    if path is None:
+        words = "no certificate of its own (broker.cert_file): whoever has its password is this gate"
+        return Finding("identity", "warn", words, enrol)
+    try:
+        held = load_identity(path)
+    except ConfigError as error:
+        return Finding("identity", "fail", str(error), enrol)
+    if held.gate != settings.gate:
+        return Finding("identity", "fail", f"{path} is the certificate of {held.gate}", enrol)
+    clock = SystemClock()
+    if clock.trust() is ClockTrust.UNTRUSTED:
+        return Finding("identity", "warn", f"ends on {held.ends_at:%Y-%m-%d}; the clock cannot tell", "date")
+    if clock.now() >= held.ends_at:
+        words = f"the certificate ended on {held.ends_at:%Y-%m-%d}; for 90 days more it can be renewed"
+        return Finding("identity", "fail", words, f"gatectl gate renew --config {config}")
+    if held.is_renewal_due(clock.now()):
+        words = f"the certificate ends on {held.ends_at:%Y-%m-%d} and should have been renewed by now"
+        return Finding("identity", "warn", words, f"gatectl gate renew --config {config}")
+    return Finding("identity", "ok", f"certified as {held.gate} until {held.ends_at:%Y-%m-%d}")
+
+
+def stolen_disk() -> Finding:
+    """What a thief of this gate's disk gets. Said each time, because nothing here can mend it yet."""
+    chip = " (this board has a TPM; gatectl does not use it)" if TPM.exists() else ""
+    words = (
+        f"NOT MET: no TPM or secure element keeps a key{chip}, so its card numbers can be read off a stolen disk and "
+        "copied onto blanks, and its identity used until it is revoked; no names, phones or rooms are on it"
+    )
+    return Finding("stolen disk", "warn", words, "gatectl gate revoke GATE --why stolen  # at central, if it happens")
 
 
 def clock_source() -> Finding:
@@ -188,6 +229,32 @@ def data_dir(folder: Path) -> Finding:
     except OSError as error:
         return Finding("data_dir", "fail", f"{folder} cannot be written: {error.strerror}", repair)
     return Finding("data_dir", "ok", f"{folder} can be written")
+
+
+def osdp_keys(settings: EdgeSettings, config: Path) -> Iterator[Finding]:
+    """Each OSDP reader has a good key of its own, and none stands open for installing."""
+    folder = osdp_folder(settings.data_dir)
+    for reader in settings.readers:
+        if reader.driver != "osdp":
+            continue
+        name = f"osdp {reader.name}"
+        if reader.insecure:
+            words = f"no secure channel, cards can be read off the cable: {reader.insecure_reason}"
+            repair = (
+                f"nano {config}  # readers {reader.name}: take `insecure` away, then: gatectl reader key {reader.name}"
+            )
+            yield Finding(name, "warn", words, repair)
+            continue
+        try:
+            load_key(key_path(folder, reader.name))
+        except ConfigError as error:
+            yield Finding(name, "fail", str(error), f"gatectl reader key {reader.name} --config {config}")
+            continue
+        if is_install_asked(folder, reader.name):
+            words = "waits to be given its key"
+            yield Finding(name, "warn", words, f"gatectl reader install {reader.name} --cancel --config {config}")
+        else:
+            yield Finding(name, "ok", "a key of its own")
 
 
 def power_loss(settings: EdgeSettings, config: Path) -> Iterator[Finding]:

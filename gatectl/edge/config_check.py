@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from gatectl.core.model import LaneKind
+from gatectl.drivers.framing_file import load_framing
 from gatectl.edge.keys import site_keys
 from gatectl.errors import ConfigError
 from gatectl.settings import EdgeSettings, load_settings
@@ -25,8 +26,15 @@ def _keys(settings: EdgeSettings) -> list[str]:
             check()
         except ConfigError as error:
             found.append(str(error))
-    if settings.broker.ca_file is not None and not settings.broker.ca_file.is_file():
+    is_enrolled_for = settings.broker.cert_file is not None  # then `gate enrol` brings both; the gate serves without
+    if settings.broker.ca_file is not None and not is_enrolled_for and not settings.broker.ca_file.is_file():
         found.append(f"broker.ca_file: no file {settings.broker.ca_file}")
+    for reader in settings.readers:
+        if reader.driver == "framed_serial":
+            try:
+                load_framing(reader.framing)
+            except ConfigError as error:
+                found.append(f"readers.{reader.name}.{error}")
     return found
 
 

@@ -10,6 +10,7 @@ from gatectl.core.cards import (
     WiegandFormat,
     derived_keys,
     em4100_key,
+    number_key,
     other_forms,
     parse_card,
     printed_forms,
@@ -208,3 +209,32 @@ def test_a_stranger_with_another_number_never_gets_somebody_elses_grant(mine: in
 def test_another_version_byte_is_another_card() -> None:
     view = a_view(a_grant(key=CredentialKey("em:0A1B2C3D4E")))
     assert find_grant(view, CredentialKey("em:0B1B2C3D4E")) is None
+
+
+@given(st.binary(min_size=3, max_size=16))
+def test_bare_number_has_a_key_by_its_length_that_every_list_can_hold(raw: bytes) -> None:
+    key = number_key(raw)
+    assert key.partition(":")[0] == {3: "w26", 4: "w34", 5: "em"}.get(len(raw), "uid")
+    assert parse_card(key) == key
+    assert parse_card(key.lower()) == key
+    assert find_grant(a_view(a_grant(key=key)), key) is not None
+
+
+@given(st.binary(min_size=6, max_size=16), st.binary(min_size=3, max_size=16))
+def test_long_number_is_nobody_elses(mine: bytes, his: bytes) -> None:
+    if mine != his:
+        assert find_grant(a_view(a_grant(key=number_key(mine))), number_key(his)) is None
+
+
+@pytest.mark.parametrize("raw", [b"", b"12", bytes(17)])
+def test_number_too_short_or_too_long_for_a_card_is_refused(raw: bytes) -> None:
+    with pytest.raises(ValueError, match="3 to 16 bytes"):
+        number_key(raw)
+
+
+@pytest.mark.parametrize(
+    "text", ["uid:", "uid:0102030405", "uid:04A1B2C3D4E5F", "uid:" + "00" * 17, "uid:04A1B2C3D4E5G6"]
+)
+def test_long_number_that_is_none_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="no card number"):
+        parse_card(text)

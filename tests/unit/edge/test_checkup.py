@@ -14,6 +14,8 @@ from typer.testing import CliRunner
 
 from gatectl.cli import edge as edge_cli
 from gatectl.cli.doctor import doctor
+from gatectl.drivers.osdp_files import allow_install, osdp_folder
+from gatectl.drivers.osdp_keys import key_path, new_key, store_key
 from gatectl.edge import checkup
 from gatectl.edge.config_check import mistakes
 from gatectl.errors import ConfigError, LinkError
@@ -153,3 +155,54 @@ def test_doctor_prints_json_and_ends_in_exit_eight_when_something_needs_a_hand(t
     assert checks["broker"]["grade"] == "fail"
     assert checks["data_dir"]["grade"] == "ok"
     assert all(check["repair"] for check in document["checks"] if check["grade"] != "ok")
+
+
+OSDP = """
+[[readers]]
+name = "post"
+driver = "osdp"
+lane = "foot"
+port = "/dev/ttyS9"
+"""
+
+
+def osdp_gate(folder: Path, more: str = "") -> EdgeSettings:
+    text = EXAMPLE.read_text(encoding="utf-8").replace("/var/lib/gatectl", str(folder)) + OSDP + more
+    return load_settings(EdgeSettings, written(folder, text))
+
+
+def test_osdp_reader_without_a_good_key_fails_and_says_how_to_make_one(tmp_path: Path) -> None:
+    gate, config = osdp_gate(tmp_path), tmp_path / "edge.toml"
+    (missing,) = checkup.osdp_keys(gate, config)
+    assert (missing.grade, missing.repair) == ("fail", f"gatectl reader key post --config {config}")
+    path = key_path(osdp_folder(tmp_path), "post")
+    store_key(path, new_key())
+    assert [found.grade for found in checkup.osdp_keys(gate, config)] == ["ok"]
+    path.write_text("04" * 16)
+    (weak,) = checkup.osdp_keys(gate, config)
+    assert weak.grade == "fail"
+    assert "repeats one byte" in weak.words
+
+
+def test_osdp_reader_that_waits_to_be_installed_or_talks_in_clear_is_a_warning(tmp_path: Path) -> None:
+    gate, config = osdp_gate(tmp_path), tmp_path / "edge.toml"
+    store_key(key_path(osdp_folder(tmp_path), "post"), new_key())
+    allow_install(osdp_folder(tmp_path), "post", 600)
+    (waiting,) = checkup.osdp_keys(gate, config)
+    assert waiting.grade == "warn"
+    assert "--cancel" in waiting.repair
+    clear = osdp_gate(tmp_path, 'insecure = true\ninsecure_reason = "the reader of 2009 knows no key"\n')
+    (found,) = checkup.osdp_keys(clear, config)
+    assert found.grade == "warn"
+    assert "2009" in found.words
+
+
+def test_framing_that_is_wrong_is_a_mistake_of_the_file(tmp_path: Path) -> None:
+    framing = tmp_path / "mine.toml"
+    framing.write_text('title = "mine"\nbaud = 9600\nstart = "AA"\nlenght = 1\n', encoding="utf-8")
+    reader = OSDP.replace('"osdp"', f'"framed_serial"\nframing = "{framing}"')
+    text = EXAMPLE.read_text(encoding="utf-8") + reader
+    found = "\n".join(mistakes(written(tmp_path, text)))
+    assert "readers.post.framing" in found
+    assert "lenght" in found
+    assert "card" in found
