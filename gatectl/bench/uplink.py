@@ -219,7 +219,7 @@ def _central(url: str) -> Engine:
 @contextmanager
 def _process(command: list[str], broker: Broker | None) -> Iterator[subprocess.Popen[str]]:
     environment = {**os.environ, "GATECTL_BROKER_PASSWORD": "bench"}
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
     try:
         yield process
     finally:

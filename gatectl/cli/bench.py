@@ -92,3 +92,15 @@ def bench_faults(
     output.print_json(found, is_line=as_json)
     if not found["ok"]:
         raise typer.Exit(1)
+
+
+@app.command("tap")
+def bench_tap(
+    taps: Annotated[int, typer.Option("--taps", min=2, help="Of each kind of reader.")] = 60,
+    credentials: Annotated[int, typer.Option("--credentials", min=2000, help="How many the list holds.")] = 250_000,
+    as_json: JsonOption = False,
+) -> None:
+    """A card's last byte to the relay's order, through a whole daemon, with the journal synced and the camera busy."""
+    from gatectl.bench.tap import run
+
+    output.print_json(run(taps, credentials, _say), is_line=as_json)

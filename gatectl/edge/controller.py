@@ -71,6 +71,8 @@ _MAX_WAIT_S = 0.05
 _LINK_ALARM_EACH_NS = 60_000_000_000
 _OVERDUE_EACH_NS = 10_000_000_000
 _LATCH = "lane:"
+_WORDS_TOLD = 8
+"""Different words that one bad device is recorded with before it works again."""
 """What a lane machine keeps over a restart stands under this name in the store."""
 
 NO_PASS = PassClaim("", SiteId(""), (), 0, 0, 0)
@@ -128,6 +130,7 @@ class Controller:
         self._pendings: dict[str, Pending] = {}
         self._relays = RelayWatch()
         self._bad_devices: dict[str, str] = {}
+        self._told_words: dict[str, list[str]] = {}
         self._up_devices: set[str] = set()
         self._barrier_set = {id(barrier): barrier for barrier in hands.barriers.values()}
         self._link_alarm_ns: dict[LaneId, int] = {}
@@ -445,7 +448,9 @@ class Controller:
 
     def _device_state(self, state: DeviceState) -> None:
         was_bad = state.device in self._bad_devices
+        is_told = state.words in self._told_words.get(state.device, ())
         if state.is_ok:
+            self._told_words.pop(state.device, None)
             self._feed_leases()  # a bridge that has just come up obeys from now on, not from the next turn
             self._up_devices.add(state.device)
             self._bad_devices.pop(state.device, None)
@@ -455,7 +460,9 @@ class Controller:
             return
         self._up_devices.discard(state.device)
         self._bad_devices[state.device] = state.words
-        if not was_bad:
+        told = self._told_words.setdefault(state.device, [])
+        if not was_bad or (not is_told and len(told) < _WORDS_TOLD):
+            told.append(state.words)
             reason = self._device_kinds.get(state.device, Reason.BRIDGE_FAIL)
             self.record(self._maker.alarm(reason, f"{state.device}: {state.words}"))
             _log.error("device.failed", device=state.device, words=state.words)
