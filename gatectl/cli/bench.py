@@ -104,3 +104,18 @@ def bench_tap(
     from gatectl.bench.tap import run
 
     output.print_json(run(taps, credentials, _say), is_line=as_json)
+
+
+@app.command("decoders")
+def bench_decoders(
+    count: Annotated[int, typer.Option("--bytes", min=10_000, help="Into each decoder.")] = 10_000_000,
+    seed: SeedOption = 1,
+    as_json: JsonOption = False,
+) -> None:
+    """Random bytes into every decoder: no exception, no grant, and the next good frame is read."""
+    from gatectl.bench.decoders import run
+
+    found = run(count, seed, _say)
+    output.print_json(found, is_line=as_json)
+    if not found["ok"]:
+        raise typer.Exit(1)
