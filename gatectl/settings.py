@@ -27,7 +27,7 @@ class BrokerSettings(_Section):
     protocol: Literal["5", "3.1.1"] = "5"
     ca_file: Path | None = None
     cert_file: Path | None = None
-    """Our own certificate (PEM), for a broker that wants one; a gate's holds its key too, and `gate enrol` brings it."""
+    """Our own certificate (PEM), where the broker wants one; a gate's holds its key too: `gate enrol` brings it."""
     key_file: Path | None = None
     """The certificate's key, where it stands apart."""
 
@@ -149,7 +149,7 @@ class EdgeSettings(_Section):
     site_key: Annotated[str, Field(min_length=40)]
     """The site's Ed25519 public key, base64: whitelists, acks and commands must be signed by it."""
     root_key: Annotated[str, Field(pattern=r"^([A-Za-z0-9+/]{43}=)?$")] = ""
-    """The root's Ed25519 public key, base64: only it may begin a new list epoch or replace site_key. Unset: nobody may."""
+    """The root's Ed25519 public key, base64: only it may begin a new list epoch or replace site_key. "" = nobody."""
     broker: BrokerSettings = BrokerSettings()
     central_url: Annotated[str, Field(pattern=r"^(https?://[^\s/?#]+/?)?$")] = ""
     """Where central's web process answers: a certificate is enrolled and renewed there."""

@@ -5,6 +5,7 @@ import queue
 import sqlite3
 import sys
 import threading
+from pathlib import Path
 from typing import Any
 
 import paho.mqtt.client as mqtt
@@ -79,5 +80,20 @@ def consume(url: str, port: int) -> None:
             conn.execute(insert(tables.events), values)
 
 
+def fan_out(folder: str, port: int) -> None:
+    """The files of a folder, each once to all who listen: `head` now and retained, `*.chunk` when told to on stdin."""
+    client = _client("bare-fan-out", "central", port)
+    client.loop_start()
+    files = Path(folder)
+    topics = dict(line.split() for line in (files / "topics").read_text(encoding="utf-8").splitlines())
+    client.publish(topics["head"], (files / "head").read_bytes(), qos=1, retain=True).wait_for_publish(60)
+    chunks = [path.read_bytes() for path in sorted(files.glob("*.chunk"))]
+    print("ready", flush=True)
+    sys.stdin.readline()
+    for chunk in chunks:
+        client.publish(topics["chunks"], chunk, qos=1)
+    threading.Event().wait()
+
+
 if __name__ == "__main__":
-    {"publish": publish, "consume": consume}[sys.argv[1]](sys.argv[2], int(sys.argv[3]))
+    {"publish": publish, "consume": consume, "fan_out": fan_out}[sys.argv[1]](sys.argv[2], int(sys.argv[3]))

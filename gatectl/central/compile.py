@@ -1,9 +1,10 @@
 """The office's tables as the rows of a site's list: what each gate decides on, and nothing that it need not know."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, Row, Select, and_, literal, or_, select
 
 from gatectl.central import tables
 from gatectl.core.model import (
@@ -25,25 +26,131 @@ from gatectl.core.model import (
     Schedule,
     Window,
 )
-from gatectl.wire.rows import ListRow, emergency_row, encode_row, grant_row, issuer_row, row_key, ruling_row, site_row
+from gatectl.wire.rows import (
+    ListRow,
+    decode_row,
+    emergency_row,
+    encode_row,
+    grant_row,
+    issuer_row,
+    row_key,
+    ruling_row,
+    site_row,
+)
 
 EXIT_GRACE_S = 24 * 3600
 """Tenants may still leave for so long after their tenancy ended (DOMAIN 5)."""
 NO_CALENDAR = Calendar()
+_ACTIVE = b"\xa5state\xa6active"
+"""In the bytes of every grant that is valid."""
+_IN_CHUNK = 500
+_GRANT_COLUMNS = (
+    "id",
+    "key",
+    "state",
+    "profile",
+    "cardholder_id",
+    "household_id",
+    "valid_from_s",
+    "valid_until_s",
+    "exit_until_s",
+    "colour",
+    "max_stay_s",
+    "uses",
+    "has_fixed_space",
+    "asks_guard",
+    "is_duress",
+    "has_no_plate",
+)
+"""Of the table `credentials`: all that a grant is made of."""
 _GUESTS = frozenset({Profile.VISITOR, Profile.COURIER, Profile.DECORATOR})
 """Their cars are not the household's: its cards do not open for them."""
 
 
 def compile_rows(conn: Connection, site_id: str, calendar: Calendar = NO_CALENDAR) -> dict[str, tuple[ListRow, bytes]]:
     """Every row of a site's list by its key, with its canonical bytes. The same tables always give the same rows."""
-    grants = list(_grants(conn, site_id))
-    rows = [*_level_rows(conn, site_id), *_schedule_rows(conn, site_id), *map(grant_row, grants)]
-    rows += _household_rows(conn, site_id, grants)
-    rows += [*_area_rows(conn, site_id), *_lane_rows(conn, site_id), *_key_rows(conn, site_id)]
-    rows += [emergency_row(plate) for plate in conn.execute(select(tables.emergency_plates.c.plate)).scalars()]
+    found = ListCompiler().rows(conn, site_id, calendar)
+    return {name: (decode_row(data), data) for name, data in found.items()}
+
+
+def _small_rows(conn: Connection, site_id: str, calendar: Calendar) -> Iterator[ListRow]:
+    """All that is neither a grant nor a household."""
+    yield from _level_rows(conn, site_id)
+    yield from _schedule_rows(conn, site_id)
+    yield from _area_rows(conn, site_id)
+    yield from _lane_rows(conn, site_id)
+    yield from _key_rows(conn, site_id)
+    for plate in conn.execute(select(tables.emergency_plates.c.plate)).scalars():
+        yield emergency_row(plate)
     if calendar.first_day <= calendar.last_day:
-        rows.append(ruling_row("calendar", calendar))
-    return {row_key(row): (row, encode_row(row)) for row in rows}
+        yield ruling_row("calendar", calendar)
+
+
+class ListCompiler:
+    """Compiles one site's list again and again; what has not changed since is not encoded anew."""
+
+    def __init__(self) -> None:
+        self._grants: dict[str, tuple[int, str, bytes, str]] = {}
+        """Credential id -> fingerprint, row key, row, and the household whose car it is."""
+        self._homes: dict[str, tuple[Household, bytes]] = {}
+
+    def rows(self, conn: Connection, site_id: str, calendar: Calendar = NO_CALENDAR) -> dict[str, bytes]:
+        """What `compile_rows` gives, as bytes alone."""
+        levels = _levels_given(conn, site_id)
+        grants: dict[str, tuple[int, str, bytes, str]] = {}
+        for row in conn.execute(_grant_query(site_id)):
+            given = levels.get(row.id, ())
+            mark = hash((tuple(row), tuple(given)))
+            known = self._grants.get(row.id)
+            grants[row.id] = (
+                known if known is not None and known[0] == mark else _encoded(mark, _grant(row, tuple(given)))
+            )
+        self._grants = grants
+        found = {name: data for _, name, data, _ in grants.values()}
+        cars: dict[str, list[CredentialKey]] = {}
+        for _, name, _, home in grants.values():
+            if home:
+                cars.setdefault(home, []).append(CredentialKey(name.removeprefix("grant/")))
+        homes: dict[str, tuple[Household, bytes]] = {}
+        for household in _households(conn, site_id, cars):
+            known_home = self._homes.get(household.id)
+            if known_home is None or known_home[0] != household:
+                known_home = (household, encode_row(ruling_row("household", household)))
+            homes[household.id] = known_home
+            found[f"household/{household.id}"] = known_home[1]
+        self._homes = homes
+        found.update({row_key(row): encode_row(row) for row in _small_rows(conn, site_id, calendar)})
+        return found
+
+
+def _encoded(mark: int, grant: Grant) -> tuple[int, str, bytes, str]:
+    row = grant_row(grant)
+    return mark, row_key(row), encode_row(row), grant.household if _is_car_of_home(grant) else ""
+
+
+def compile_urgent(conn: Connection, site_id: str, since_ms: int) -> dict[str, bytes]:
+    """Rows of credentials that are withdrawn but still stand as valid in the list, of those made or changed since then
+    (UTC ms), and all rows that are about neither credentials nor households nor days."""
+    cred, person, home, listed = tables.credentials.c, tables.cardholders.c, tables.households.c, tables.list_rows.c
+    withdrawn = or_(cred.state != GrantState.ACTIVE.value, person.removed_at.is_not(None), home.closed_at.is_not(None))
+    sources = tables.credentials.join(tables.households, home.id == cred.household_id).outerjoin(
+        tables.cardholders, person.id == cred.cardholder_id
+    )
+    of_list = and_(listed.site_id == cred.site_id, listed.row_key == literal("grant/") + cred.key)
+    query = select(cred.id, listed.row).select_from(sources.join(tables.list_rows, of_list))
+    wanted = {row.id for row in conn.execute(query.where(cred.site_id == site_id, withdrawn)) if _ACTIVE in row.row}
+    recent = select(cred.id).where(
+        cred.site_id == site_id, or_(cred.changed_at >= since_ms, cred.created_at >= since_ms)
+    )
+    wanted |= set(conn.execute(recent).scalars())
+    rows = [row for row in _small_rows(conn, site_id, NO_CALENDAR) if row.kind != "calendar"]
+    ordered = sorted(wanted)
+    for start in range(0, len(ordered), _IN_CHUNK):
+        part = ordered[start : start + _IN_CHUNK]
+        levels = _levels_given(conn, site_id, part)
+        found = conn.execute(_grant_query(site_id).where(cred.id.in_(part)))
+        rows += [grant_row(_grant(row, tuple(levels.get(row.id, ())))) for row in found]
+    return {row_key(row): encode_row(row) for row in rows}
 
 
 def _level_rows(conn: Connection, site_id: str) -> Iterator[ListRow]:
@@ -75,33 +182,40 @@ def _schedule_rows(conn: Connection, site_id: str) -> Iterator[ListRow]:
 # --- grants and households ---
 
 
-def _grants(conn: Connection, site_id: str) -> Iterator[Grant]:
-    cred, person, home = tables.credentials, tables.cardholders.c, tables.households.c
-    given = tables.credential_levels.c
-    levels: dict[str, list[str]] = {}
-    rights = (
-        select(given.credential_id, given.level_id)
-        .join(cred, cred.c.id == given.credential_id)
-        .where(cred.c.site_id == site_id)
-    )
-    for credential_id, level_id in conn.execute(rights):
-        levels.setdefault(credential_id, []).append(level_id)
+def _levels_given(conn: Connection, site_id: str, only: Sequence[str] = ()) -> dict[str, list[str]]:
+    """The levels of each credential (of these alone), by credential id."""
+    cred, given = tables.credentials.c, tables.credential_levels.c
     query = (
+        select(given.credential_id, given.level_id)
+        .join(tables.credentials, cred.id == given.credential_id)
+        .where(cred.site_id == site_id)
+        .order_by(given.level_id)
+    )
+    if only:
+        query = query.where(given.credential_id.in_(only))
+    levels: dict[str, list[str]] = {}
+    for credential_id, level_id in conn.execute(query):
+        levels.setdefault(credential_id, []).append(level_id)
+    return levels
+
+
+def _grant_query(site_id: str) -> Select[tuple[Any, ...]]:
+    """Each credential of a site with what its grant takes from the person and the household."""
+    cred, person, home = tables.credentials.c, tables.cardholders.c, tables.households.c
+    return (
         select(
-            cred,
+            *(cred[name] for name in _GRANT_COLUMNS),
             person.extended_open,
             person.removed_at,
             person.profile.label("person_profile"),
             home.closed_at,
             home.tenancy_until_s,
         )
-        .select_from(cred)
-        .join(tables.households, home.id == cred.c.household_id)
-        .outerjoin(tables.cardholders, person.id == cred.c.cardholder_id)
-        .where(cred.c.site_id == site_id)
+        .select_from(tables.credentials)
+        .join(tables.households, home.id == cred.household_id)
+        .outerjoin(tables.cardholders, person.id == cred.cardholder_id)
+        .where(cred.site_id == site_id)
     )
-    for row in conn.execute(query):
-        yield _grant(row, tuple(levels.get(row.id, ())))
 
 
 def _grant(row: Row[tuple[object, ...]], levels: tuple[str, ...]) -> Grant:
@@ -140,12 +254,12 @@ def _earlier(own_s: int | None, other_s: int) -> int:
     return other_s if own_s is None else min(own_s, other_s)
 
 
-def _household_rows(conn: Connection, site_id: str, grants: list[Grant]) -> Iterator[ListRow]:
+def _is_car_of_home(grant: Grant) -> bool:
+    return grant.state is GrantState.ACTIVE and grant.key.startswith("plate:") and grant.profile not in _GUESTS
+
+
+def _households(conn: Connection, site_id: str, cars: Mapping[str, list[CredentialKey]]) -> Iterator[Household]:
     """Only households of which a lane must know something: a quota, unloading, or cars."""
-    cars: dict[str, list[CredentialKey]] = {}
-    for grant in grants:
-        if grant.state is GrantState.ACTIVE and grant.key.startswith("plate:") and grant.profile not in _GUESTS:
-            cars.setdefault(grant.household, []).append(grant.key)
     homes = tables.households.c
     query = select(homes.id, homes.quota, homes.unloading_s, homes.is_card_for_car).where(
         homes.site_id == site_id, homes.closed_at.is_(None)
@@ -153,10 +267,7 @@ def _household_rows(conn: Connection, site_id: str, grants: list[Grant]) -> Iter
     for row in conn.execute(query):
         mine = cars.get(row.id)
         if mine or row.quota is not None or row.unloading_s:
-            yield ruling_row(
-                "household",
-                Household(row.id, row.quota, row.unloading_s, tuple(sorted(mine or ())), bool(row.is_card_for_car)),
-            )
+            yield Household(row.id, row.quota, row.unloading_s, tuple(sorted(mine or ())), bool(row.is_card_for_car))
 
 
 # --- the ground, the lanes, the keys ---

@@ -9,12 +9,14 @@ from gatectl.central import tables
 from gatectl.central.audit import mark_dirty, new_id, now_ms, write_audit
 from gatectl.core import plates
 from gatectl.core.cards import derived_keys, parse_card
-from gatectl.core.model import CredentialKey, CredentialKind, GrantState, PlateColour
+from gatectl.core.model import CredentialKey, CredentialKind, GrantState, PlateColour, Profile
 from gatectl.core.plates import parse_plate, plate_key
 from gatectl.errors import NotFoundError, RefusedError
 
 RESIDENTS = "residents"
 VEHICLES = "vehicles"
+OLD_PLATE_GRACE_S = 3 * 86_400
+"""A changed plate is still known at the exit for so long (DOMAIN 18)."""
 _LEVEL_WORDS = {RESIDENTS: ("住户", "Residents"), VEHICLES: ("住户车辆", "Residents' vehicles")}
 _STATE_ZH = {
     GrantState.ACTIVE: "有效",
@@ -72,9 +74,31 @@ def level_id(conn: Connection, site_id: str, name: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Holder:
+    """Whom a credential is for, and what it is given."""
+
     site_id: str
     household_id: str
     cardholder_id: str | None
+    profile: str = Profile.RESIDENT.value
+    level_id: str = ""
+    valid_until_s: int | None = None
+    max_stay_s: int = 0
+    has_no_plate: bool = False
+
+
+def standing(state: str, valid_from_s: int | None, valid_until_s: int | None, now_s: int) -> str:
+    """A credential's state as it is now: active, lost, revoked or blocked, and expired or not_yet by its times."""
+    if state != GrantState.ACTIVE:
+        return state
+    if valid_until_s is not None and valid_until_s <= now_s:
+        return "expired"
+    return "not_yet" if valid_from_s is not None and valid_from_s > now_s else state
+
+
+def in_use(now_s: int) -> ColumnElement[bool]:
+    """The condition that a credential has a right now or later: neither revoked nor over."""
+    found = tables.credentials.c
+    return and_(found.state != GrantState.REVOKED, or_(found.valid_until_s.is_(None), found.valid_until_s > now_s))
 
 
 def _where_is(conn: Connection, household_id: str) -> str:
@@ -124,6 +148,10 @@ def _card_in_use(conn: Connection, site_id: str, key: CredentialKey) -> Row[Any]
     ).first()
 
 
+_PLAIN = {"uses": None, "has_fixed_space": False, "asks_guard": False, "is_duress": False}
+"""What a key that had another holder before must not keep."""
+
+
 def _enrol(
     conn: Connection, holder: _Holder, kind: CredentialKind, key: CredentialKey, colour: PlateColour | None
 ) -> str:
@@ -136,9 +164,14 @@ def _enrol(
         "state": str(GrantState.ACTIVE),
         "colour": None if colour is None else str(colour),
         "valid_from_s": None,
-        "valid_until_s": None,
+        "valid_until_s": holder.valid_until_s,
+        "exit_until_s": None,
+        "profile": holder.profile,
+        "max_stay_s": holder.max_stay_s,
+        "has_no_plate": holder.has_no_plate,
         "note": "",
         "changed_at": at_ms,
+        **_PLAIN,
     }
     found = tables.credentials.c
     old_id = conn.execute(select(found.id).where(found.site_id == holder.site_id, found.key == key)).scalar()
@@ -152,14 +185,26 @@ def _enrol(
                 id=credential_id, site_id=holder.site_id, key=key, created_at=at_ms, **values
             )
         )
-    level = level_id(conn, holder.site_id, RESIDENTS if kind is CredentialKind.CARD else VEHICLES)
+    level = holder.level_id or level_id(conn, holder.site_id, RESIDENTS if kind is CredentialKind.CARD else VEHICLES)
     conn.execute(insert(tables.credential_levels).values(credential_id=credential_id, level_id=level))
     mark_dirty(conn, holder.site_id)
     return credential_id
 
 
-def issue_card(conn: Connection, actor: str, person_id: str, card_text: str) -> str:
-    """Give a person a card, in any printed form; the credential id. Raises NotFoundError, RefusedError."""
+def issue_card(
+    conn: Connection,
+    actor: str,
+    person_id: str,
+    card_text: str,
+    *,
+    has_no_plate: bool = False,
+    until_s: int | None = None,
+) -> str:
+    """Give a person a card, in any printed form; the credential id. Raises NotFoundError, RefusedError.
+
+    It gets what the person's cards are given. With `has_no_plate` it opens for a car without plates, and for none
+    that has some; `until_s` ends it, as a paper plate ends.
+    """
     people = tables.cardholders.c
     person = conn.execute(select(tables.cardholders).where(people.id == person_id, people.removed_at.is_(None))).first()
     if person is None:
@@ -171,9 +216,22 @@ def issue_card(conn: Connection, actor: str, person_id: str, card_text: str) -> 
     taken = _card_in_use(conn, person.site_id, key)
     if taken is not None:
         _refuse_taken(conn, taken, "此卡", "this card")
-    holder = _Holder(person.site_id, person.household_id, person_id)
+    ends = [end for end in (until_s, person.valid_until_s) if end is not None]
+    if until_s is not None and until_s * 1000 <= now_ms():
+        raise RefusedError("that time is past", zh="到期时间已过")
+    holder = _Holder(
+        person.site_id,
+        person.household_id,
+        person_id,
+        profile=person.profile,
+        level_id=person.level_id,
+        valid_until_s=min(ends) if ends else None,
+        max_stay_s=person.max_stay_s,
+        has_no_plate=has_no_plate,
+    )
     credential_id = _enrol(conn, holder, CredentialKind.CARD, key, None)
-    write_audit(conn, actor, "card.issue", credential_id, f"{mask_key(key)} → {person_id}")
+    for_what = ", for a car without plates" if has_no_plate else ""
+    write_audit(conn, actor, "card.issue", credential_id, f"{mask_key(key)} → {person_id}{for_what}")
     return credential_id
 
 
@@ -247,40 +305,106 @@ def _parsed_plate(plate: str, colour: PlateColour | None) -> tuple[CredentialKey
     return plate_key(parsed.text), colour
 
 
-def near_plates(conn: Connection, site_id: str, plate: str) -> tuple[str, ...]:
-    """Plates in use at the site that a camera or a tired clerk may take for this one (not itself)."""
+@dataclass(frozen=True, slots=True)
+class NearVehicle:
+    """A registered plate that a camera or a tired clerk may take for another, whose it is, and where they differ."""
+
+    plate: str
+    door: str
+    is_lookalike: bool
+    """Every difference lies within one class of look-alike characters; else one character is another."""
+    places: tuple[int, ...]
+    """Positions from 0."""
+
+    def words(self, plate: str, language: str) -> str:
+        """`粤E12845, 9-1-302: the 5th character, 8 for 3` against `plate`."""
+        differences = [f"{plate[i]}/{self.plate[i]}" for i in self.places]
+        if language == "zh":
+            kind = "形近" if self.is_lookalike else "只差一位"
+            return f"{self.plate},{self.door}:{kind}({'、'.join(differences)})"
+        kind = "look alike" if self.is_lookalike else "one character apart"
+        return f"{self.plate}, {self.door}: {kind} ({', '.join(differences)})"
+
+
+def near_vehicles(conn: Connection, site_id: str, plate: str) -> tuple[NearVehicle, ...]:
+    """Plates in use at the site that may be taken for this one (not itself); look-alikes first."""
     parsed = parse_plate(plate)
     if parsed is None:
         return ()
-    found = tables.credentials.c
-    keys = conn.execute(
-        select(found.key).where(found.site_id == site_id, found.kind == "plate", found.state != GrantState.REVOKED)
-    ).scalars()
-    others = sorted(str(key).removeprefix("plate:") for key in keys)
-    return plates.near_plates(parsed.text, others)
+    found, homes = tables.credentials.c, tables.households.c
+    query = (
+        select(found.key, homes.building, homes.unit, homes.room)
+        .join(tables.households, homes.id == found.household_id)
+        .where(found.site_id == site_id, found.kind == "plate", in_use(now_ms() // 1000))
+    )
+    doors = {
+        str(row.key).removeprefix("plate:"): "-".join(part for part in (row.building, row.unit, row.room) if part)
+        for row in conn.execute(query)
+    }
+    near = plates.near_plates_why(parsed.text, sorted(doors))
+    return tuple(
+        NearVehicle(one.text, doors[one.text], one.is_lookalike, one.places)
+        for one in sorted(near, key=lambda one: (not one.is_lookalike, one.text))
+    )
+
+
+def near_plates(conn: Connection, site_id: str, plate: str) -> tuple[str, ...]:
+    """The plates of `near_vehicles` alone, in order."""
+    return tuple(sorted(one.plate for one in near_vehicles(conn, site_id, plate)))
 
 
 def _refuse_plate_in_use(conn: Connection, site_id: str, key: CredentialKey) -> None:
     found = tables.credentials.c
     taken = conn.execute(
-        select(tables.credentials).where(found.site_id == site_id, found.key == key, found.state != GrantState.REVOKED)
+        select(tables.credentials).where(found.site_id == site_id, found.key == key, in_use(now_ms() // 1000))
     ).first()
     if taken is not None:
         _refuse_taken(conn, taken, "此车牌", "this plate")
 
 
-def add_vehicle(conn: Connection, actor: str, household_id: str, plate: str, colour: PlateColour | None = None) -> str:
-    """Register a household's vehicle; the credential id. Ask `near_plates` for look-alikes. Raises RefusedError."""
+def add_vehicle(
+    conn: Connection,
+    actor: str,
+    household_id: str,
+    plate: str,
+    colour: PlateColour | None = None,
+    *,
+    has_fixed_space: bool = False,
+) -> str:
+    """Register a household's vehicle; the credential id. Ask `near_vehicles` for look-alikes. Raises RefusedError.
+
+    The cars of a let flat are the tenants': they end with the tenancy.
+    """
     homes = tables.households.c
-    site_id = conn.execute(select(homes.site_id).where(homes.id == household_id, homes.closed_at.is_(None))).scalar()
-    if site_id is None:
+    home = conn.execute(
+        select(homes.site_id, homes.tenancy_until_s).where(homes.id == household_id, homes.closed_at.is_(None))
+    ).first()
+    if home is None:
         raise NotFoundError(f"no household {household_id!r}", zh="没有这户")
     key, colour = _parsed_plate(plate, colour)
-    _refuse_plate_in_use(conn, site_id, key)
-    holder = _Holder(site_id, household_id, None)
+    _refuse_plate_in_use(conn, home.site_id, key)
+    profile = Profile.RESIDENT if home.tenancy_until_s is None else Profile.TENANT
+    holder = _Holder(home.site_id, household_id, None, profile=profile.value)
     credential_id = _enrol(conn, holder, CredentialKind.PLATE, key, colour)
+    if has_fixed_space:
+        _write_space(conn, credential_id, is_fixed=True)
     write_audit(conn, actor, "vehicle.add", credential_id, mask_key(key))
     return credential_id
+
+
+def _write_space(conn: Connection, credential_id: str, *, is_fixed: bool) -> None:
+    values = {"has_fixed_space": is_fixed, "changed_at": now_ms()}
+    conn.execute(update(tables.credentials).where(tables.credentials.c.id == credential_id).values(**values))
+
+
+def set_fixed_space(conn: Connection, actor: str, id_or_plate: str, is_fixed: bool, *, site: str | None = None) -> str:
+    """Give a vehicle a parking space of its own (固定车位), or take it back: "full" never refuses one that has it."""
+    row = _vehicle(conn, id_or_plate, site)
+    if bool(row.has_fixed_space) != is_fixed:
+        _write_space(conn, row.id, is_fixed=is_fixed)
+        mark_dirty(conn, row.site_id)
+        write_audit(conn, actor, "vehicle.space", row.id, f"{mask_key(row.key)}: {'fixed' if is_fixed else 'none'}")
+    return str(row.id)
 
 
 def _vehicle(conn: Connection, id_or_plate: str, site: str | None) -> Row[Any]:
@@ -300,7 +424,10 @@ def edit_vehicle(
     *,
     site: str | None = None,
 ) -> str:
-    """Change a vehicle's plate: the old one is revoked with a note, a new one added; its id. A colour alone stays."""
+    """Change a vehicle's plate; the id of the new one. The old one may still leave for three days.
+
+    With the same plate only the colour changes. Raises NotFoundError, RefusedError.
+    """
     row = _vehicle(conn, id_or_plate, site)
     key, colour = _parsed_plate(plate, colour)
     if key == row.key:
@@ -309,11 +436,20 @@ def edit_vehicle(
         mark_dirty(conn, row.site_id)
         write_audit(conn, actor, "vehicle.edit", row.id, f"{mask_key(key)} colour {colour}")
         return str(row.id)
-    if row.state == GrantState.REVOKED:
-        raise RefusedError("the vehicle was revoked; add it anew", zh="该车辆已注销,请重新登记")
+    now_s = now_ms() // 1000
+    if standing(row.state, None, row.valid_until_s, now_s) in (GrantState.REVOKED, "expired"):
+        raise RefusedError("the vehicle was revoked or is over; add it anew", zh="该车辆已注销或到期,请重新登记")
     _refuse_plate_in_use(conn, row.site_id, key)
-    _set_state(conn, row, GrantState.REVOKED, f"changed to {key.removeprefix('plate:')}")
-    changed_id = add_vehicle(conn, actor, row.household_id, plate, colour)
+    changed_id = add_vehicle(conn, actor, row.household_id, plate, colour, has_fixed_space=bool(row.has_fixed_space))
+    grace = {
+        "valid_until_s": now_s,
+        "exit_until_s": now_s + OLD_PLATE_GRACE_S,
+        "has_fixed_space": False,
+        "note": f"→ {key.removeprefix('plate:')}",
+        "changed_at": now_s * 1000,
+    }
+    conn.execute(update(tables.credentials).where(tables.credentials.c.id == row.id).values(**grace))
+    mark_dirty(conn, row.site_id, urgent=True)
     write_audit(conn, actor, "vehicle.edit", changed_id, f"{mask_key(row.key)} → {mask_key(key)}")
     return changed_id
 

@@ -162,15 +162,25 @@ class ListEffect:
         return not self.is_pending and self.applied == self.of
 
     def words(self, language: Language) -> str:
-        """已下发 20/20, or what is missing where."""
+        """已下发 20/20,最慢 3 s;未下发:仙岗北门离线 2 小时."""
         zh = language == "zh"
         text = f"已下发 {self.applied}/{self.of}" if zh else f"in effect at {self.applied}/{self.of} gates"
+        if self.slowest_s is not None:
+            slowest = span_words(self.slowest_s, language)
+            text += f",最慢 {slowest}" if zh else f", the slowest after {slowest}"
         if self.is_pending:
-            text += " · 正在下发" if zh else " · sending"
+            text += ";正在下发" if zh else "; sending"
         if self.lagging:
-            late = (";" if zh else "; ").join(lag.words_zh if zh else lag.words_en for lag in self.lagging)
-            text += f" · 未下发:{late}" if zh else f" · not yet: {late}"
+            late = ("、" if zh else "; ").join(lag.words_zh if zh else lag.words_en for lag in self.lagging)
+            text += f";未下发:{late}" if zh else f"; not yet: {late}"
         return text
+
+
+def span_words(seconds: float, language: Language) -> str:
+    """How long something took: 0.4 s, 3 s, then as `duration_words`."""
+    if seconds >= 120:
+        return duration_words(seconds, language)
+    return f"{seconds:.1f}".removesuffix(".0") + " s" if seconds < 10 else f"{seconds:.0f} s"
 
 
 def duration_words(seconds: float, language: Language) -> str:
@@ -250,9 +260,14 @@ def _tile(row: Row[tuple[object, ...]], lanes: list[Row[tuple[object, ...]]], at
         outbox_oldest_at_ms=int(oldest.timestamp() * 1000) if oldest else None,
         clock=str(beat.clock) if beat else "",
         version=beat.version if beat else "",
-        alarms=beat.alarms if beat else (),
+        alarms=(*_revoked_words(row), *(beat.alarms if beat else ())),
         lanes=tuple(_lane_tile(lane, beats.get(lane.id), is_online=bool(row.is_online)) for lane in lanes),
     )
+
+
+def _revoked_words(row: Row[tuple[object, ...]]) -> tuple[str, ...]:
+    """A revoked gate's last heartbeat knows nothing of it."""
+    return (f"its identity is revoked: {row.revoked_why}",) if row.revoked_at is not None else ()
 
 
 def _lane_tile(row: Row[tuple[object, ...]], beat: LaneBeat | None, *, is_online: bool) -> LaneTile:
@@ -378,8 +393,8 @@ def list_effect(conn: Connection, site: str) -> ListEffect:
     took_ms = [
         tile.list_applied_at_ms - head.issued_at
         for tile in current
-        if head is not None and tile.list_applied_at_ms is not None
-    ]
+        if head is not None and tile.list_applied_at_ms is not None and tile.list_applied_at_ms >= head.issued_at
+    ]  # a head that was dated anew since tells nothing
     at_ms = now_ms()
     return ListEffect(
         site_id=site,
@@ -387,7 +402,7 @@ def list_effect(conn: Connection, site: str) -> ListEffect:
         applied=len(current),
         of=len(tiles),
         is_pending=dirty > 0,
-        slowest_s=max(0, *took_ms) / 1000 if took_ms else None,
+        slowest_s=max(took_ms) / 1000 if took_ms else None,
         lagging=tuple(_lag(tile, at_ms) for tile in tiles if not tile.is_list_current),
     )
 

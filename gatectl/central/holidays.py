@@ -24,6 +24,22 @@ _YEARS_BACK, _YEARS_AHEAD = 1, 2
 _EXAMPLE = '[[day]] date = 2027-02-06, kind = "holiday", name = "春节"'
 
 
+_NAMES_ZH = {
+    "New Year's Day": "元旦",
+    "Spring Festival": "春节",
+    "Tomb-sweeping Day": "清明节",
+    "Labour Day": "劳动节",
+    "Dragon Boat Festival": "端午节",
+    "Mid-autumn Festival": "中秋节",
+    "National Day": "国庆节",
+}
+
+
+def name_words(name: str, language: Language) -> str:
+    """A holiday's name; the library names them in English, the office's file as it likes."""
+    return _NAMES_ZH.get(name, name) if language == "zh" else name
+
+
 @dataclass(frozen=True, slots=True)
 class NamedDay:
     """A day on which the weekday says the wrong thing, with the holiday that it belongs to."""
@@ -33,11 +49,16 @@ class NamedDay:
     name: str
 
 
-class _Day(BaseModel):
+DayWord = Literal["holiday", "workday", "plain"]
+
+
+class FileDay(BaseModel):
+    """One day of the override file."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     date: date
-    kind: Literal["holiday", "workday", "plain"]
+    kind: DayWord
     """`plain` takes the library's word back: the weekday decides."""
     name: str = ""
 
@@ -49,7 +70,7 @@ class Override(BaseModel):
 
     first: date | None = None
     last: date | None = None
-    day: tuple[_Day, ...] = ()
+    day: tuple[FileDay, ...] = ()
 
     @model_validator(mode="after")
     def _is_whole(self) -> "Override":
@@ -105,10 +126,11 @@ def _library() -> _Known:
 
 def _known(override: Path | None) -> _Known:
     """The library's word, corrected by the file. Raises ConfigError for a file that is wrong or leaves a gap."""
+    return _library() if override is None else _combined(read_override(override), override)
+
+
+def _combined(file: Override, override: Path) -> _Known:
     known = _library()
-    if override is None:
-        return known
-    file = read_override(override)
     span = known.span
     if file.first is not None and file.last is not None:
         if span is not None and (file.first > span[1] + _DAY or file.last < span[0] - _DAY):
@@ -133,6 +155,16 @@ def named_days(from_year: int, to_year: int, override: Path | None = None) -> tu
     """Holidays and make-up workdays of these years, in order. Raises ConfigError for a wrong file."""
     known = _known(override)
     return tuple(known.days[day] for day in sorted(known.days) if from_year <= day.year <= to_year)
+
+
+def check(file: Override, path: Path) -> None:
+    """Raise ConfigError unless central would take this up from that file."""
+    _combined(file, path)
+
+
+def known_span(override: Path | None = None) -> tuple[date, date] | None:
+    """The first and last day for which holidays are known. Raises ConfigError for a wrong file."""
+    return _known(override).span
 
 
 def calendar(from_year: int, to_year: int, override: Path | None = None) -> Calendar:

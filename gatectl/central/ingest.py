@@ -20,11 +20,13 @@ from paho.mqtt.properties import Properties
 from sqlalchemy import Connection, Engine, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from gatectl.central import beats, orders, presence, replicate, retention, tables
+from gatectl.central import beats, inside, orders, presence, replicate, retention, tables
 from gatectl.central.database import open_database, require_current, words_of, writing
 from gatectl.central.holidays import HolidaySource
+from gatectl.central.identity_watch import IdentityWatch
 from gatectl.central.intake import Arrival, Quarantine, Taken, arrivals_of, gate_sites, ingest_batch, keep_picture
 from gatectl.central.keys import CentralKeys, load_or_make_keys
+from gatectl.central.list_sender import ListSender
 from gatectl.core.schedule import SITE_OFFSET_S
 from gatectl.errors import PayloadError
 from gatectl.logs import get_logger
@@ -39,10 +41,9 @@ from gatectl.wire.messages import (
     encode_inside,
     encode_passages,
     gate_topic,
-    list_topic,
     site_topic,
 )
-from gatectl.wire.replica import CHUNK_TAG, DELTA_TAG, ListRequest, ListState
+from gatectl.wire.replica import ListRequest, ListState
 from gatectl.wire.signed import seal
 
 ACK_PURPOSE = "ack"
@@ -52,6 +53,8 @@ BATCH_WAIT_S = 0.020
 _FULL_BATCH_BYTES = 512 * 1024
 """About 500 events: worth a transaction of its own."""
 _POLL_S = 0.05
+_BUSY_POLL_S = 0.002
+"""While a snapshot is being sent."""
 _KEEPALIVE_S = 20
 _SECOND_S = 1.0
 _PURGE_HOUR = 3
@@ -81,11 +84,12 @@ class Ingest:
         self._settings = settings
         self._engine = engine
         self._key = keys.site_key
+        self._lists = ListSender(settings, engine, keys, self._publish)
         self._aside = Quarantine()
-        self._shelf = replicate.SnapshotShelf()
         self._holidays = HolidaySource(settings.holidays_file)
         self._pruned_on: date | None = None
         self._sites: dict[str, str] = {}
+        self._identities = IdentityWatch(settings)
         self._inbox: queue.Queue[_Incoming] = queue.Queue(_INBOX)
         self._stopping = threading.Event()
         self._connected = threading.Event()
@@ -108,6 +112,7 @@ class Ingest:
         try:
             self._loop()
         finally:
+            self._lists.close()
             self._client.disconnect()
             self._client.loop_stop()
 
@@ -126,7 +131,8 @@ class Ingest:
         )
         client.username_pw_set(broker.username, broker.password() or None)
         if broker.ca_file is not None:
-            client.tls_set(str(broker.ca_file))
+            own, key = broker.cert_file, broker.key_file
+            client.tls_set(str(broker.ca_file), str(own) if own else None, str(key) if key else None)
         client.reconnect_delay_set(1, 15)
         client.max_inflight_messages_set(MAX_BATCH_MESSAGES)
         client.on_connect = self._on_connect
@@ -161,8 +167,9 @@ class Ingest:
             self._sites = gate_sites(conn)
             sites = tuple(conn.execute(select(tables.sites.c.id)).scalars())
             self._look_at_holidays()
+            self._identities.each_second(conn, datetime.now(UTC))
             for site in sites:
-                self._bring_up_to_date(conn, site, datetime.now(UTC))
+                self._lists.begin(conn, site, datetime.now(UTC))
         _log.info("ingest.ready", sites=len(sites), gates=len(self._sites))
         was_connected = False
         next_poll_s = next_second_s = 0.0
@@ -174,13 +181,15 @@ class Ingest:
                     self._commit(batch)
                 is_connected = self._connected.is_set()
                 if is_connected and not was_connected:
-                    self._publish_heads(sites)
+                    self._lists.publish_heads(sites)
+                self._lists.turn(time.monotonic())
                 was_connected = is_connected
                 now_s = time.monotonic()
                 if now_s >= next_poll_s:
                     next_poll_s = now_s + _POLL_S
-                    self._send_lists()
+                    self._lists.send_due(datetime.now(UTC))
                     self._send_orders()
+                    self._send_corrections()
                 if now_s >= next_second_s:
                     next_second_s = now_s + _SECOND_S
                     sites = self._each_second()
@@ -193,7 +202,7 @@ class Ingest:
     def _take_batch(self) -> list[_Incoming]:
         """Up to 500 messages, waiting at most 20 ms for more after the first, and not at all behind full ones."""
         try:
-            batch = [self._inbox.get(timeout=_POLL_S)]
+            batch = [self._inbox.get(timeout=_BUSY_POLL_S if self._lists.is_busy else _POLL_S)]
         except queue.Empty:
             return []
         deadline = time.monotonic() + BATCH_WAIT_S
@@ -243,12 +252,14 @@ class Ingest:
             self._sites = gate_sites(conn)
             if gate not in self._sites:
                 raise PayloadError(f"no gate {gate!r} is known here", payload)
+        self._identities.require_trusted(gate, payload)
         if message.leaf == "ev":
             arrivals.extend(arrivals_of(gate, payload))
         elif message.leaf == "hb":
             beat = decode(Heartbeat, payload)
             _require_own(gate, beat.gate, payload)
             beats.take_beat(conn, gate, beat, now_ms)
+            self._identities.take_beat(conn, gate, beat, now_ms)
         elif message.leaf == "ans":
             answer = decode(Answer, payload)
             _require_own(gate, answer.gate, payload)
@@ -259,7 +270,7 @@ class Ingest:
         elif message.leaf == "wl/req":
             request = decode(ListRequest, payload)
             _require_own(self._sites[gate], request.site, payload)
-            answers.extend((gate_topic(gate, "wl/data"), data) for data in self._requested(conn, request))
+            answers.extend((gate_topic(gate, "wl/data"), data) for data in self._requested(conn, gate, request))
         elif message.leaf == "media":
             keep_picture(conn, gate, payload, self._aside, now_ms)
 
@@ -267,17 +278,16 @@ class Ingest:
         _require_own(self._sites[gate], state.site, b"")
         beats.take_list_state(conn, gate, state)
         if replicate.jump_ahead(conn, state.site, state.epoch, state.ver, datetime.now(UTC)):
-            replicate.mark_dirty(conn, state.site, urgent=True)
+            self._lists.head_changed(state.site)
             _log.warning("list.jumped", site=state.site, ver=state.ver)
 
-    def _requested(self, conn: Connection, request: ListRequest) -> list[bytes]:
+    def _requested(self, conn: Connection, gate: str, request: ListRequest) -> list[bytes]:
         if request.want == "inside":
             return [encode_inside(presence.inside_list(conn, request.site, datetime.now(UTC)), self._key)]
-        deltas = replicate.deltas_since(conn, request)
-        if deltas is not None:
-            return [DELTA_TAG + payload for payload in deltas]
-        chunks = replicate.snapshot_chunks(conn, request, self._shelf)
-        return [chunk if chunk.startswith(CHUNK_TAG) else CHUNK_TAG + chunk for chunk in chunks]
+        return self._lists.requested(conn, gate, request)
+
+    def _publish(self, topic: str, payload: bytes, is_retained: bool) -> mqtt.MQTTMessageInfo:
+        return self._client.publish(topic, payload, qos=1, retain=is_retained)
 
     def _publish_ack(self, ack: Ack) -> None:
         sealed = seal(ack.model_dump_json().encode(), ACK_PURPOSE, self._key)
@@ -293,40 +303,12 @@ class Ingest:
         """True when lists must be made with another calendar now; what is wrong with it is told once."""
         problem, missing = self._holidays.problem, self._holidays.missing
         is_new = self._holidays.refresh(datetime.now(SITE_ZONE).date())
+        self._lists.calendar = self._holidays.calendar
         if self._holidays.problem not in ("", problem):
             _log.error("holidays.refused", words=self._holidays.problem)
         if self._holidays.missing not in ("", missing):
             _log.warning("holidays.missing", words=self._holidays.missing)
         return is_new
-
-    def _bring_up_to_date(self, conn: Connection, site: str, at: datetime) -> tuple[replicate.SealedDelta, ...]:
-        """The signed changes of a site's list; who was taken out of it is no longer inside."""
-        deltas = replicate.refresh(conn, site, self._key, at, self._holidays.calendar)
-        presence.forget_gone(conn, site)
-        return deltas
-
-    def _publish_heads(self, sites: Sequence[str]) -> None:
-        with writing(self._engine) as conn:
-            heads = {site: replicate.head_payload(conn, site, self._key, self._shelf) for site in sites}
-        for site, payload in heads.items():
-            if payload is not None:
-                self._client.publish(list_topic(site, "head"), payload, qos=1, retain=True)
-
-    def _send_lists(self) -> None:
-        """Bring dirty sites' lists up to date: the change first, the retained head after it."""
-        now = datetime.now(UTC)
-        with self._engine.connect() as conn:
-            due = replicate.due_sites(conn, int(now.timestamp() * 1000))
-        for site in due:
-            with writing(self._engine) as conn:
-                deltas = self._bring_up_to_date(conn, site, now)
-                head = replicate.head_payload(conn, site, self._key, self._shelf)
-                replicate.mark_sent(conn, site, deltas, now)
-            for delta in deltas:
-                self._client.publish(list_topic(site, "delta"), delta.payload, qos=1)
-            if head is not None:
-                self._client.publish(list_topic(site, "head"), head, qos=1, retain=True)
-            _log.info("list.sent", site=site, deltas=len(deltas))
 
     def _send_orders(self) -> None:
         commands = tables.commands.c
@@ -338,6 +320,16 @@ class Ingest:
         for order in sealed:
             self._client.publish(gate_topic(order.gate, "cmd"), order.payload, qos=1, retain=False)
 
+    def _send_corrections(self) -> None:
+        """What the office corrected of who is inside, as a passage that no gate saw."""
+        with self._engine.connect() as conn:
+            if not inside.is_waiting(conn):
+                return
+        with writing(self._engine) as conn:
+            news = inside.take_waiting(conn)
+        for passages in news:
+            self._publish_passages(passages)
+
     def _each_second(self) -> tuple[str, ...]:
         now = datetime.now(UTC)
         now_ms = int(now.timestamp() * 1000)
@@ -346,6 +338,7 @@ class Ingest:
             for gate in beats.silence(conn, now_ms):
                 _log.warning("gate.silent", gate=gate)
             orders.expire(conn, now_ms)
+            self._identities.each_second(conn, now)
             old = replicate.reissue_old_heads(conn, now)
             sites = tuple(conn.execute(select(tables.sites.c.id)).scalars())
             listed = set(conn.execute(select(tables.list_heads.c.site_id)).scalars())
@@ -354,7 +347,7 @@ class Ingest:
                     replicate.mark_dirty(conn, site)
             self._purge(conn, now, now_ms)
         if old:
-            self._publish_heads(old)
+            self._lists.publish_heads(old)
         return sites
 
     def _purge(self, conn: Connection, now: datetime, now_ms: int) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TypeVar
 
-from sqlalchemy import Connection, Row, Table, and_, delete, exists, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, Table, and_, delete, exists, or_, select, update
 
 from gatectl.central import tables
 from gatectl.central.database import put_all
@@ -358,8 +358,10 @@ def _put_all(
 # --- who vanishes, and what a gate may ask ---
 
 
-def forget_gone(conn: Connection, site: str) -> int:
+def forget_gone(conn: Connection, site: str, now_s: int | None = None) -> int:
     """Take out who has no more part in the site: people removed, households closed, credentials revoked.
+
+    With `now_s` also plates whose days of grace at the exit are over.
 
     A car among them still stands where it stood: it is counted as a stranger. Returns how many were taken out.
     """
@@ -367,7 +369,7 @@ def forget_gone(conn: Connection, site: str) -> int:
     is_gone = or_(
         exists().where(and_(people.id == inside.subject, people.removed_at.is_not(None))),
         exists().where(and_(homes.id == inside.household_id, homes.closed_at.is_not(None))),
-        exists().where(and_(cred.site_id == site, cred.key == inside.subject, cred.state == GrantState.REVOKED.value)),
+        exists().where(and_(cred.site_id == site, cred.key == inside.subject, _is_over(now_s))),
     )
     found = conn.execute(select(tables.inside).where(inside.site_id == site, is_gone)).all()
     for row in found:
@@ -382,6 +384,12 @@ def forget_gone(conn: Connection, site: str) -> int:
     after = {area: before.get(area, 0) + count for area, count in cars.items()}
     _put_all(conn, tables.strangers, site, ("area", "vehicles"), before, after)
     return len(found)
+
+
+def _is_over(now_s: int | None) -> ColumnElement[bool]:
+    cred = tables.credentials.c
+    is_revoked: ColumnElement[bool] = cred.state == GrantState.REVOKED.value
+    return is_revoked if now_s is None else or_(is_revoked, cred.exit_until_s <= now_s)
 
 
 def inside_list(conn: Connection, site: str, at: datetime) -> InsideList:

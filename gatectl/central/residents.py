@@ -10,26 +10,32 @@ from sqlalchemy import Connection, Row, insert, select, update
 from gatectl.central import tables
 from gatectl.central.audit import mark_dirty, new_id, now_ms, write_audit
 from gatectl.central.credentials import (
+    NearVehicle,
     add_vehicle,
     edit_vehicle,
+    in_use,
     issue_card,
     mask_key,
     mask_name,
     mask_phone,
     near_plates,
+    near_vehicles,
     revoke_vehicle,
     set_card_state,
+    set_fixed_space,
+    standing,
     state_words,
 )
 from gatectl.central.directory import PersonRow, find_household, find_people, person, split_room
 from gatectl.core.cards import printed_forms
-from gatectl.core.model import CredentialKey, GrantState
+from gatectl.core.model import CredentialKey, GrantState, Profile
 from gatectl.errors import NotFoundError, RefusedError
 
 __all__ = [
     "CardRow",
     "HouseholdView",
     "MemberRow",
+    "NearVehicle",
     "PersonRow",
     "VehicleRow",
     "add_household",
@@ -45,15 +51,20 @@ __all__ = [
     "mask_name",
     "mask_phone",
     "near_plates",
+    "near_vehicles",
     "person",
     "remove_person",
     "revoke_vehicle",
     "set_card_state",
+    "set_fixed_space",
     "split_room",
+    "standing",
     "state_words",
 ]
 
 RELATIONS = ("owner", "family", "tenant", "helper", "resident")
+PROFILE_OF = {"tenant": Profile.TENANT, "family": Profile.FAMILY}
+"""What a new member of this relation is to the gates, unless the office says otherwise."""
 _PHONE = re.compile(r"\+?[0-9][0-9 -]{4,18}")
 
 
@@ -67,6 +78,11 @@ class MemberRow:
     relation: str
     extended_open: bool
     created_at_ms: int
+    profile: str = "resident"
+    level_id: str = ""
+    """Of this person's cards; "" = the residents'."""
+    valid_until_s: int | None = None
+    max_stay_s: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +100,7 @@ class CardRow:
     valid_until_s: int | None
     created_at_ms: int
     changed_at_ms: int
+    has_no_plate: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,11 +116,18 @@ class VehicleRow:
     valid_until_s: int | None
     created_at_ms: int
     changed_at_ms: int
+    has_fixed_space: bool = False
+    exit_until_s: int | None = None
+
+    @property
+    def subject(self) -> str:
+        """As it stands in the list of who is inside."""
+        return f"plate:{self.plate}"
 
 
 @dataclass(frozen=True, slots=True)
 class HouseholdView:
-    """A household with all that belongs to it; revoked cards and vehicles come last."""
+    """A household with all that belongs to it; revoked and expired cards and vehicles come last."""
 
     id: str
     site_id: str
@@ -116,6 +140,11 @@ class HouseholdView:
     members: tuple[MemberRow, ...]
     cards: tuple[CardRow, ...]
     vehicles: tuple[VehicleRow, ...]
+    quota: int | None = None
+    unloading_s: int = 0
+    tenancy_until_s: int | None = None
+    inside: tuple[str, ...] = ()
+    """The subjects of this household that are inside."""
 
     @property
     def door(self) -> str:
@@ -142,7 +171,7 @@ def household(conn: Connection, household_id: str) -> HouseholdView | None:
         select(found, people.c.name.label("person_name"))
         .join(people, people.c.id == found.c.cardholder_id, isouter=True)
         .where(found.c.household_id == household_id)
-        .order_by(found.c.state == GrantState.REVOKED, found.c.created_at, found.c.id)
+        .order_by(~in_use(now_ms() // 1000), found.c.created_at, found.c.id)
     ).all()
     return HouseholdView(
         id=home.id,
@@ -153,11 +182,34 @@ def household(conn: Connection, household_id: str) -> HouseholdView | None:
         unit=home.unit,
         room=home.room,
         is_closed=home.closed_at is not None,
-        members=tuple(
-            MemberRow(m.id, m.name, m.phone, m.relation, bool(m.extended_open), m.created_at) for m in members
-        ),
+        members=tuple(map(_member_row, members)),
         cards=tuple(_card_row(row) for row in credentials if row.kind == "card"),
         vehicles=tuple(_vehicle_row(row) for row in credentials if row.kind == "plate"),
+        quota=home.quota,
+        unloading_s=home.unloading_s,
+        tenancy_until_s=home.tenancy_until_s,
+        inside=tuple(
+            conn.execute(
+                select(tables.inside.c.subject).where(
+                    tables.inside.c.household_id == household_id, tables.inside.c.site_id == home.site_id
+                )
+            ).scalars()
+        ),
+    )
+
+
+def _member_row(row: Row[Any]) -> MemberRow:
+    return MemberRow(
+        id=row.id,
+        name=row.name,
+        phone=row.phone,
+        relation=row.relation,
+        extended_open=bool(row.extended_open),
+        created_at_ms=row.created_at,
+        profile=row.profile,
+        level_id=row.level_id,
+        valid_until_s=row.valid_until_s,
+        max_stay_s=row.max_stay_s,
     )
 
 
@@ -174,6 +226,7 @@ def _card_row(row: Row[Any]) -> CardRow:
         valid_until_s=row.valid_until_s,
         created_at_ms=row.created_at,
         changed_at_ms=row.changed_at,
+        has_no_plate=bool(row.has_no_plate),
     )
 
 
@@ -188,6 +241,8 @@ def _vehicle_row(row: Row[Any]) -> VehicleRow:
         valid_until_s=row.valid_until_s,
         created_at_ms=row.created_at,
         changed_at_ms=row.changed_at,
+        has_fixed_space=bool(row.has_fixed_space),
+        exit_until_s=row.exit_until_s,
     )
 
 
@@ -267,6 +322,7 @@ def add_person(
             name=name,
             phone=phone,
             relation=relation,
+            profile=PROFILE_OF.get(relation, Profile.RESIDENT).value,
             created_at=now_ms(),
         )
     )

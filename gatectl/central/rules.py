@@ -1,15 +1,18 @@
 """The office's rules: how lanes serve, what areas ask, when schedules are open; each goes into the site's list."""
 
+import hashlib
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, insert, select, update
+from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
 from gatectl.central import tables
 from gatectl.central.audit import mark_dirty, now_ms, write_audit
+from gatectl.central.credentials import RESIDENTS, level_id
 from gatectl.central.holidays import day_number
 from gatectl.core.model import LaneMode, LinkPolicy, Passback
 from gatectl.core.plates import parse_plate
@@ -22,6 +25,9 @@ _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun", "holiday")
 _RANGE = re.compile(r"([a-z]+)(?:-([a-z]+))? +(\d{1,2}):(\d{2})-(\d{1,2}):(\d{2})")
 _DATES = re.compile(r"(\d{4}-\d{2}-\d{2})(?:\.\.(\d{4}-\d{2}-\d{2}))? +(.+)")
 _CLOCK = re.compile(r"(\d{1,2}):(\d{2})-(\d{1,2}):(\d{2})")
+_ZH_DAYS = ("周一", "周二", "周三", "周四", "周五", "周六", "周日", "节假日")
+_ZH_WORDS = {**dict(zip(_ZH_DAYS, _DAYS, strict=True)), "周天": "sun", "不开放": "closed"}
+_ZH_SIGNS = str.maketrans({":": ":", ",": ",", "、": ",", "至": "-", "到": "-", "–": "-", "~": "-", "\u3000": " "})
 _ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 
 
@@ -50,6 +56,18 @@ def affected(conn: Connection, lanes: tuple[str, ...]) -> Affected:
     )
     gates = select(func.count(tables.lanes.c.gate_id.distinct())).where(tables.lanes.c.id.in_(lanes))
     return Affected(conn.execute(query).scalar_one(), conn.execute(gates).scalar_one())
+
+
+def held_by(conn: Connection, level: str) -> int:
+    """How many active credentials have an access level."""
+    given, cred = tables.credential_levels.c, tables.credentials.c
+    query = (
+        select(func.count())
+        .select_from(tables.credential_levels)
+        .join(tables.credentials, cred.id == given.credential_id)
+        .where(given.level_id == level, cred.state == "active")
+    )
+    return conn.execute(query).scalar_one()
 
 
 def lanes_of(conn: Connection, gate_or_lane: str) -> tuple[str, ...]:
@@ -131,14 +149,15 @@ def set_area(
     passback_s: int | None = None,
     link_policy: LinkPolicy | None = None,
     capacity: int | None = None,
+    name: str = "",
 ) -> None:
-    """Make or change an area; what is None stays. Raises RefusedError."""
+    """Make or change an area; what is None or "" stays. Raises RefusedError."""
     if not _ID.fullmatch(area):
         raise RefusedError(f"{area!r} is no id: small letters, digits, - and _", zh=f"{area!r} 不是有效编号")
     found = conn.execute(select(tables.areas).where(tables.areas.c.id == area)).first()
     if found is not None and found.site_id != site:
         raise RefusedError(f"area {area} is of site {found.site_id}", zh=f"区域 {area} 属于小区 {found.site_id}")
-    values = {
+    values: dict[str, Any] = {
         "passback": passback.value if passback else None,
         "passback_s": passback_s,
         "link_policy": link_policy.value if link_policy else None,
@@ -149,8 +168,11 @@ def set_area(
     seconds = passback_s if passback_s is not None else found.passback_s if found is not None else 0
     if ending is Passback.TIMED and not seconds:
         raise RefusedError("timed anti-passback needs its minutes", zh="限时防重复进入必须给出分钟数")
+    if name.strip():
+        values |= {"name_zh": name.strip()[:80], "name_en": name.strip()[:80]}
     if found is None:
-        conn.execute(insert(tables.areas).values(id=area, site_id=site, name_zh=area, name_en=area, **values))
+        names = {"name_zh": area, "name_en": area}
+        conn.execute(insert(tables.areas).values(id=area, site_id=site, **(names | values)))
     elif values:
         conn.execute(update(tables.areas).where(tables.areas.c.id == area).values(**values))
     mark_dirty(conn, site)
@@ -166,6 +188,7 @@ def set_schedule(
     windows: str,
     exceptions: tuple[str, ...] = (),
     follows_calendar: bool = False,
+    name: str = "",
 ) -> None:
     """Make or replace a schedule from words. Raises RefusedError that names the part it cannot read."""
     if not _ID.fullmatch(schedule):
@@ -173,18 +196,134 @@ def set_schedule(
     found = conn.execute(select(tables.schedules.c.site_id).where(tables.schedules.c.id == schedule)).scalar()
     if found not in (None, site):
         raise RefusedError(f"schedule {schedule} is of site {found}", zh=f"时段 {schedule} 属于小区 {found}")
-    values = {
+    values: dict[str, Any] = {
         "windows": json.dumps(parse_windows(windows)),
         "exceptions": json.dumps([parse_exception(text) for text in exceptions]),
         "follows_calendar": follows_calendar,
     }
+    if name.strip():
+        values |= {"name_zh": name.strip()[:80], "name_en": name.strip()[:80]}
     if found is None:
         names = {"name_zh": schedule, "name_en": schedule}
-        conn.execute(insert(tables.schedules).values(id=schedule, site_id=site, **names, **values))
+        conn.execute(insert(tables.schedules).values(id=schedule, site_id=site, **(names | values)))
     else:
         conn.execute(update(tables.schedules).where(tables.schedules.c.id == schedule).values(**values))
     mark_dirty(conn, site)
     write_audit(conn, actor, "rule.schedule", schedule, f"{windows}; {'; '.join(exceptions)}")
+
+
+def set_level(
+    conn: Connection,
+    actor: str,
+    site: str,
+    level: str,
+    *,
+    lanes: Sequence[str] | None = None,
+    schedule: str | None = None,
+    name: str = "",
+) -> None:
+    """Make or change an access level: the lanes that it opens and when ("" = always); what is None stays.
+
+    Raises NotFoundError, RefusedError.
+    """
+    if not _ID.fullmatch(level):
+        raise RefusedError(f"{level!r} is no id: small letters, digits, - and _", zh=f"{level!r} 不是有效编号")
+    found = conn.execute(select(tables.access_levels).where(tables.access_levels.c.id == level)).first()
+    if found is not None and found.site_id != site:
+        raise RefusedError(f"level {level} is of site {found.site_id}", zh=f"权限组 {level} 属于小区 {found.site_id}")
+    if schedule:
+        _need(conn, tables.schedules, site, schedule, "schedule", "时段")
+    for lane in lanes or ():
+        if site_of_lane(conn, lane) != site:
+            raise RefusedError(f"lane {lane} is not of site {site}", zh=f"通道 {lane} 不属于小区 {site}")
+    values: dict[str, Any] = {} if schedule is None else {"schedule_id": schedule or None}
+    if name:
+        values |= {"name_zh": name[:80], "name_en": name[:80]}
+    if found is None:
+        names = {"name_zh": level, "name_en": level}
+        conn.execute(insert(tables.access_levels).values(id=level, site_id=site, **(names | values)))
+    elif values:
+        conn.execute(update(tables.access_levels).where(tables.access_levels.c.id == level).values(**values))
+    if lanes is not None:
+        members = tables.access_level_lanes
+        conn.execute(delete(members).where(members.c.level_id == level))
+        if lanes:
+            conn.execute(insert(members), [{"level_id": level, "lane_id": lane} for lane in dict.fromkeys(lanes)])
+    mark_dirty(conn, site)
+    lane_words = "kept" if lanes is None else ", ".join(lanes)
+    words = f"lanes {lane_words}; schedule {'kept' if schedule is None else schedule or 'always'}"
+    write_audit(conn, actor, "rule.level", level, words)
+
+
+def level_for_hours(conn: Connection, actor: str, site: str, hours: str) -> str:
+    """The access level that opens the residents' lanes in these hours (as `parse_windows` reads them); its id.
+
+    The same hours give the same level. Raises RefusedError.
+    """
+    windows = parse_windows(hours)
+    if not windows:
+        raise _unread(hours, "mon-fri 08:00-18:00")
+    digest = hashlib.sha256(json.dumps(sorted(windows)).encode()).hexdigest()[:8]
+    level = f"{site[:40]}-hours-{digest}"
+    if conn.execute(select(tables.access_levels.c.id).where(tables.access_levels.c.id == level)).first() is None:
+        members = tables.access_level_lanes.c
+        base = level_id(conn, site, RESIDENTS)
+        lanes = tuple(conn.execute(select(members.lane_id).where(members.level_id == base)).scalars())
+        set_schedule(conn, actor, site, level, windows=hours)
+        set_level(conn, actor, site, level, lanes=lanes, schedule=level)
+        stored = json.dumps(windows)
+        names = {"name_zh": windows_words(stored, "zh")[:80], "name_en": windows_words(stored)[:80]}
+        for table in (tables.schedules, tables.access_levels):
+            conn.execute(update(table).where(table.c.id == level).values(**names))
+    return level
+
+
+def _latin(text: str) -> str:
+    """`周一至周五 7:00-20:00` as `mon-fri 7:00-20:00`."""
+    text = text.translate(_ZH_SIGNS)
+    for zh, en in _ZH_WORDS.items():
+        text = text.replace(zh, en)
+    return re.sub(r"([a-z])(\d)", r"\1 \2", re.sub(r"\s+", " ", text.strip().lower()))
+
+
+def windows_words(windows: str, language: str = "en") -> str:
+    """A schedule's stored windows as `parse_windows` reads them: days with the same hours stand together."""
+    by_hours: dict[tuple[int, int], list[int]] = {}
+    for day, start, end in json.loads(windows):
+        by_hours.setdefault((start, end), []).append(day)
+    parts = []
+    for (start, end), days in by_hours.items():
+        clock = f"{start // 60:02}:{start % 60:02}-{end // 60:02}:{end % 60:02}"
+        names, to = (_ZH_DAYS, "至") if language == "zh" else (_DAYS, "-")
+        parts += [f"{to.join(names[day] for day in span)} {clock}" for span in _day_spans(sorted(set(days)))]
+    return ", ".join(parts)
+
+
+def _day_spans(days: list[int]) -> list[tuple[int, ...]]:
+    """First and last day of each run; one alone where they are the same."""
+    spans: list[list[int]] = []
+    for day in days:
+        if spans and day == spans[-1][-1] + 1 and day != HOLIDAY:
+            spans[-1].append(day)
+        else:
+            spans.append([day])
+    return [(span[0],) if len(span) == 1 else (span[0], span[-1]) for span in spans]
+
+
+def exceptions_words(exceptions: str, language: str = "en") -> tuple[str, ...]:
+    """A schedule's stored exceptions, each as `parse_exception` reads it."""
+    return tuple(
+        f"{_date(first)}{'' if first == last else f'..{_date(last)}'} "
+        + (
+            ", ".join(f"{a // 60:02}:{a % 60:02}-{b // 60:02}:{b % 60:02}" for a, b in hours)
+            or ("不开放" if language == "zh" else "closed")
+        )
+        for first, last, hours in json.loads(exceptions)
+    )
+
+
+def _date(day: int) -> date:
+    return date(1970, 1, 1) + timedelta(days=day)
 
 
 def parse_windows(text: str) -> list[list[int]]:
@@ -193,7 +332,7 @@ def parse_windows(text: str) -> list[list[int]]:
     Hours that pass midnight become two windows. Raises RefusedError.
     """
     windows: list[list[int]] = []
-    for part in filter(None, (part.strip().lower() for part in text.split(","))):
+    for part in filter(None, (part.strip() for part in _latin(text).split(","))):
         match = _RANGE.fullmatch(part)
         if match is None or match[1] not in _DAYS or (match[2] or match[1]) not in _DAYS:
             raise _unread(part, "mon-fri 07:00-20:00, sat 08:00-12:00, holiday 09:00-11:00")
@@ -215,7 +354,7 @@ def _through_midnight(day: int, start: int, end: int) -> list[list[int]]:
 def parse_exception(text: str) -> list[Any]:
     """`2026-02-16..2026-02-18 closed`, or `2026-12-31 08:00-12:00, 14:00-18:00`. Raises RefusedError."""
     example = "2026-02-16..2026-02-18 closed, or 2026-12-31 08:00-12:00"
-    match = _DATES.fullmatch(text.strip())
+    match = _DATES.fullmatch(_latin(text))
     if match is None:
         raise _unread(text, example)
     try:
@@ -302,7 +441,14 @@ def overview(conn: Connection, site: str) -> dict[str, list[dict[str, Any]]]:
         .where(tables.gates.c.site_id == site)
         .order_by(tables.lane_policies.c.lane_id)
     )
+    members = tables.access_level_lanes.c
+    levels = rows(select(tables.access_levels).where(tables.access_levels.c.site_id == site))
+    given: dict[str, list[str]] = {}
+    joined = select(members.level_id, members.lane_id).order_by(members.lane_id)
+    for row in conn.execute(joined.where(members.level_id.in_([level["id"] for level in levels]))):
+        given.setdefault(row.level_id, []).append(row.lane_id)
     return {
+        "levels": [level | {"lanes": given.get(level["id"], [])} for level in levels],
         "areas": rows(select(tables.areas).where(tables.areas.c.site_id == site)),
         "schedules": rows(select(tables.schedules).where(tables.schedules.c.site_id == site)),
         "lanes": rows(lanes),

@@ -53,6 +53,47 @@ gates = Table(
     Column("list_error", Text, nullable=False, server_default=""),
     Column("list_applied_at", BigInteger),
     Column("journal_key", String(44), nullable=False, server_default=""),  # what its signed heads are checked with
+    Column("revoked_at", BigInteger),  # its certificate and its topics are taken away until it is enrolled anew
+    Column("revoked_why", String(200), nullable=False, server_default=""),
+    Column("instance", String(40), nullable=False, server_default=""),  # the daemon's run that beat last
+    Column("taken_over", BigInteger, nullable=False, server_default="0"),  # as that run counts
+)
+
+certificates = Table(
+    "certificates",  # every one that the site authority issued to a gate
+    metadata,
+    Column("serial", String(40), primary_key=True),  # hex
+    Column("gate_id", ForeignKey("gates.id"), nullable=False, index=True),
+    Column("key_sha256", String(64), nullable=False),  # of the public key
+    Column("fingerprint", String(64), nullable=False),  # SHA-256 of the certificate
+    Column("certificate", Text, nullable=False),  # base64 of its DER
+    Column("state", String(12), nullable=False),  # valid | superseded | revoked
+    Column("follows", String(40), nullable=False, server_default=""),  # the serial that it renews; "" = by a code
+    Column("issued_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+    Column("seen_at", BigInteger),  # first heartbeat over it
+    Column("ended_at", BigInteger),  # when it was superseded or revoked
+)
+
+enrolment_codes = Table(
+    "enrolment_codes",  # the newest one of a gate
+    metadata,
+    Column("gate_id", ForeignKey("gates.id"), primary_key=True),
+    Column("secret", String(64), nullable=False),  # hex of the code's scrypt; "" once used up
+    Column("made_at", BigInteger, nullable=False),
+    Column("made_by", String(60), nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+    Column("tries", Integer, nullable=False, server_default="0"),  # that did not prove the code
+    Column("used_at", BigInteger),
+    Column("serial", String(40), nullable=False, server_default=""),  # what it was used for
+)
+
+gate_instances = Table(
+    "gate_instances",  # the runs of a gate's daemon: one that was followed by another never comes back
+    metadata,
+    Column("gate_id", ForeignKey("gates.id"), primary_key=True),
+    Column("instance", String(40), primary_key=True),
+    Column("first_at", BigInteger, nullable=False),
 )
 
 lanes = Table(
@@ -96,6 +137,9 @@ cardholders = Table(
     Column("created_at", BigInteger, nullable=False),
     Column("removed_at", BigInteger),
     Column("profile", String(12), nullable=False, server_default="resident"),  # Profile
+    Column("level_id", String(63), nullable=False, server_default=""),  # of this person's cards; "" = residents
+    Column("valid_until_s", BigInteger),  # of this person's cards
+    Column("max_stay_s", Integer, nullable=False, server_default="0"),  # likewise; 0 = any time
     Index("ix_cardholders_name", "name"),
     Index("ix_cardholders_phone", "phone"),
 )
@@ -248,6 +292,14 @@ inside = Table(
     Column("since_ms", BigInteger, nullable=False),
     Column("gate_id", String(63), nullable=False, server_default=""),
     Index("ix_inside_household_id", "household_id"),
+)
+
+corrections = Table(
+    "corrections",  # of who is inside, until the gates are told
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("site_id", ForeignKey("sites.id"), nullable=False),
+    Column("news", Text, nullable=False),  # JSON [PassageNews, ...]
 )
 
 departures = Table(

@@ -12,13 +12,15 @@ from sqlalchemy import Connection, Row, insert, select, update
 
 from gatectl.central import tables
 from gatectl.central.audit import mark_dirty, new_id, now_ms, write_audit
-from gatectl.central.credentials import RESIDENTS, VEHICLES, level_id, mask_name
+from gatectl.central.credentials import RESIDENTS, VEHICLES, in_use, level_id, mask_name
 from gatectl.core.codes import CODE_DIGITS, code_key
 from gatectl.core.model import CredentialKey, CredentialKind, GrantState, Profile, SiteId
 from gatectl.core.plates import parse_plate, plate_key
 from gatectl.errors import NotFoundError, RefusedError
 from gatectl.wire.passes import NONCE_BYTES, Pass, encode_pass
 
+PASS_ISSUER_FILE = "pass_issuer.pem"  # noqa: S105 - a file's name
+"""The key that signs passes, in central's data_dir."""
 GUESTS = (Profile.VISITOR, Profile.COURIER, Profile.DECORATOR, Profile.NANNY)
 MAX_DAYS = 366
 _SITE_TIME = timezone(timedelta(hours=8))
@@ -154,8 +156,8 @@ def _check(visit: Visit) -> None:
 
 def _refuse_enrolled(conn: Connection, site: str, key: CredentialKey) -> None:
     found = tables.credentials.c
-    row = conn.execute(select(found.profile, found.state).where(found.site_id == site, found.key == key)).first()
-    if row is not None and row.state != GrantState.REVOKED:
+    taken = select(found.id).where(found.site_id == site, found.key == key, in_use(now_ms() // 1000))
+    if conn.execute(taken).first() is not None:
         raise RefusedError("this plate has a right here already", zh="该车牌已在本小区登记")
 
 
@@ -172,6 +174,9 @@ def _credential(conn: Connection, site: str, visit: Visit, kind: CredentialKind,
         "profile": visit.profile.value,
         "uses": visit.uses,
         "max_stay_s": visit.max_stay_s,
+        "exit_until_s": None,
+        "has_fixed_space": False,
+        "note": "",
         "changed_at": at_ms,
     }
     old = conn.execute(select(found.id).where(found.site_id == site, found.key == key)).scalar()
@@ -212,7 +217,9 @@ def cancel(conn: Connection, actor: str, visit_id: str) -> None:
     found = tables.credentials.c
     ids = [value for value in (row.code_credential_id, row.plate_credential_id) if value is not None]
     values = {"state": GrantState.REVOKED.value, "changed_at": now_ms()}
-    conn.execute(update(tables.credentials).where(found.id.in_(ids)).values(**values))
+    # a plate that came again for another visit, or was registered since, is not this visit's any more
+    same = (found.valid_from_s == row.valid_from_s) & (found.valid_until_s == row.valid_until_s)
+    conn.execute(update(tables.credentials).where(found.id.in_(ids), same).values(**values))
     if row.pass_nonce:
         visit = Visit(
             row.household_id, row.visitor_name, row.valid_from_s, row.valid_until_s, row.uses, Profile(row.profile)
@@ -246,6 +253,22 @@ def find_code(conn: Connection, site: str, code: str) -> Row[Any] | None:
     key = code_key(code_salt(conn, site), code)
     query = select(tables.visits).join(tables.credentials, found.id == tables.visits.c.code_credential_id)
     return conn.execute(query.where(found.site_id == site, found.key == key)).first()
+
+
+def visit(conn: Connection, visit_id: str) -> Row[Any]:
+    """One visit. Raises NotFoundError."""
+    return _visit(conn, visit_id)
+
+
+def visit_state(row: Row[Any], now_s: int) -> str:
+    """issued, expected (not yet), arrived, overstay (arrived and its time is over), left, expired or cancelled."""
+    if row.state in ("left", "cancelled"):
+        return str(row.state)
+    if row.state == "arrived":
+        return "overstay" if row.valid_until_s <= now_s else "arrived"
+    if row.valid_until_s <= now_s:
+        return "expired"
+    return "expected" if row.valid_from_s > now_s else "issued"
 
 
 def visits(conn: Connection, site: str, *, now_s: int, is_all: bool = False) -> list[Row[Any]]:

@@ -73,6 +73,21 @@ def bench_uplink(
     output.print_json(run(events, tuple(database or ("sqlite", "postgresql")), _say), is_line=as_json)
 
 
+@app.command("sync")
+def bench_sync(
+    credentials: Annotated[int, typer.Option("--credentials", min=100, help="How many the list holds.")] = 100_000,
+    gates: Annotated[int, typer.Option("--gates", min=2, help="Simulated gates.")] = 1_000,
+    repeats: Annotated[int, typer.Option("--repeats", min=1, help="Revocations, one after the other.")] = 50,
+    seed: SeedOption = 1,
+    as_json: JsonOption = False,
+) -> None:
+    """A list to all gates: cold, beside the broker's bare fan-out in the same run; and one revocation to the last."""
+    from gatectl.bench.sync import run
+
+    figures = run(credentials, gates, repeats, seed, lambda words: typer.echo(words, err=True))
+    output.print_json(figures, is_line=as_json)
+
+
 @app.command("faults")
 def bench_faults(
     only: Annotated[list[str] | None, typer.Option("--only", help="These faults; may be given again. [all]")] = None,

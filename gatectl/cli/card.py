@@ -1,5 +1,6 @@
 """`gatectl card …`: issue, lost, revoke, restore, convert."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -14,12 +15,15 @@ from gatectl.cli.office import (
     WaitOption,
     actor,
     central,
+    end_seconds,
     report_effect,
     site_of_credential,
 )
 from gatectl.core.cards import other_forms, printed_forms, readings
 from gatectl.core.model import GrantState
-from gatectl.errors import RefusedError
+from gatectl.errors import ConfigError, RefusedError
+
+WEDGE_TIMEOUT_S = 60.0
 
 app = typer.Typer(help="Cards: issue, lost, revoke, restore, convert.", no_args_is_help=True)
 
@@ -29,18 +33,41 @@ CardArgument = Annotated[
 NoteOption = Annotated[str, typer.Option("--note", help="Kept with the card.")]
 
 
+def _from_reader(device: Path) -> str:
+    """The card that is laid on the desk reader within a minute. Raises LinkError."""
+    from gatectl.drivers.wedge import read_wedge
+
+    output.say("请刷卡…", "lay the card on the reader…")
+    card = read_wedge(device, WEDGE_TIMEOUT_S)
+    output.say(f"读到:{card}", f"read: {card}")
+    return card
+
+
 @app.command()
 def issue(
     person: Annotated[str, typer.Argument(help="The person's id (see `people find`).")],
-    card: Annotated[str, typer.Argument(help="The number as printed or read, in any form.")],
+    card: Annotated[str, typer.Argument(help="The number as printed or read, in any form.")] = "",
+    reader: Annotated[
+        Path | None,
+        typer.Option("--reader", help="Read it from a USB desk reader: /dev/input/by-id/…-event-kbd."),
+    ] = None,
+    no_plate: Annotated[
+        bool, typer.Option("--no-plate", help="For a car without plates (无牌车); opens for none that has some.")
+    ] = False,
+    until: Annotated[str, typer.Option("--until", help="When the paper plate ends: 2026-12-31 or a time.")] = "",
     wait: WaitOption = False,
     config: ConfigOption = None,
     json: JsonOption = False,
 ) -> None:
     """Give a person a card; prints the credential's id."""
+    if (reader is None) == (not card):
+        raise ConfigError("give the card's number, or --reader", zh="请给出卡号,或用 --reader 指定桌面读卡器")
+    if reader is not None:
+        card = _from_reader(reader)
+    until_s = end_seconds(until, "--until") if until else None
     with central(config) as engine:
         with writing(engine) as conn:
-            made = residents.issue_card(conn, actor(), person, card)
+            made = residents.issue_card(conn, actor(), person, card, has_no_plate=no_plate, until_s=until_s)
             site = site_of_credential(conn, made)
         if json:
             output.print_json({"id": made, "site": site})

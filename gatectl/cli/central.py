@@ -55,7 +55,8 @@ def ingest(config: ConfigOption = _DEFAULT) -> None:
 
 @app.command()
 def migrate(config: ConfigOption = _DEFAULT) -> None:
-    """Make the database, or bring it to this version's schema; print the site key that gates must pin."""
+    """Make the database, or bring it to this version's schema; print the site key and the root key that gates pin."""
+    from gatectl.central.charters import root_public
     from gatectl.central.database import migrate as run_migrations
     from gatectl.central.keys import load_or_make_keys
 
@@ -63,6 +64,7 @@ def migrate(config: ConfigOption = _DEFAULT) -> None:
     run_migrations(settings.database)
     public = load_or_make_keys(settings.data_dir).public_base64
     typer.echo(f'site_key = "{public}"')
+    typer.echo(f'root_key = "{root_public(settings.data_dir)}"')
 
 
 def _settings(config: Path) -> CentralSettings:

@@ -18,6 +18,7 @@ from typing import IO, Self
 
 from sqlalchemy import Engine
 
+from gatectl.central.charters import root_public
 from gatectl.central.database import migrate, open_database
 from gatectl.central.keys import load_or_make_keys
 from gatectl.cli.demo_seed import is_seeded, seed_town
@@ -104,7 +105,8 @@ class DemoTown:
     def start_central(self) -> None:
         """Broker, database, ingest and console."""
         passwords = self._passwords()
-        self.broker = start_broker(self.folder / "broker", passwords)
+        sites = {gate.id: gate.site for gate in self.plan.gates}
+        self.broker = start_broker(self.folder / "broker", passwords, sites=sites)
         self.say(f"broker: {self.broker.kind} on 127.0.0.1:{self.broker.port}")
         self.web_port = free_port(self.wanted_port)
         if self.web_port != self.wanted_port:
@@ -169,6 +171,7 @@ class DemoTown:
             stage.ports,
             data_dir=data_dir,
             site_key=load_or_make_keys(self.folder).public_base64,
+            root_key=root_public(self.folder),
             broker={"host": self.broker.host, "port": port, "protocol": self.broker.protocol},
             password_file=self._password_file(gate.id),
         )

@@ -10,12 +10,13 @@ from sqlalchemy import Connection, Engine
 
 from gatectl.central import gates, rules
 from gatectl.central.database import writing
-from gatectl.cli import output
+from gatectl.cli import gate_identity, output
 from gatectl.cli.office import ConfigOption, JsonOption, actor, central, report_effect
 from gatectl.core.model import LaneMode
 from gatectl.errors import ConfigError, LinkError, RefusedError
 
 app = typer.Typer(help="Gates: list, open, refuse.", no_args_is_help=True)
+app.add_typer(gate_identity.app)
 
 POLL_S = 0.1
 SEND_TIMEOUT_S = 5.0

@@ -5,6 +5,7 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -148,3 +149,20 @@ def report_effect(engine: Engine, site: str, *, is_wait: bool) -> ListEffect:
         raise output.PartlyError(effect.words("en"), zh=effect.words("zh"))
     output.say(effect.words("zh"), effect.words("en"))
     return effect
+
+
+def site_seconds(text: str, option: str) -> int:
+    """UTC seconds of a time in site time. Raises ConfigError."""
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise ConfigError(
+            f"{option}: {text!r} is no time, e.g. 2026-05-01T08:30", zh=f"{option}:{text} 不是时间,例:2026-05-01T08:30"
+        ) from error
+    return int((at if at.tzinfo is not None else at.replace(tzinfo=output.SITE_TIME)).timestamp())
+
+
+def end_seconds(text: str, option: str) -> int:
+    """UTC seconds of an end in site time: a date alone is its last second. Raises ConfigError."""
+    at_s = site_seconds(text, option)
+    return at_s + 86_399 if len(text) == len("2026-12-31") else at_s

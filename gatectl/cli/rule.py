@@ -13,7 +13,9 @@ from gatectl.cli.rule_test import rule_test
 from gatectl.core.model import LinkPolicy, Passback
 from gatectl.errors import RefusedError
 
-app = typer.Typer(help="Rules: list, lane, area, schedule, test.", no_args_is_help=True, pretty_exceptions_enable=False)
+app = typer.Typer(
+    help="Rules: list, lane, area, schedule, level, test.", no_args_is_help=True, pretty_exceptions_enable=False
+)
 app.command("test")(rule_test)
 
 YesOption = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
@@ -137,3 +139,32 @@ def set_schedule(
                 follows_calendar=calendar,
             )
         report_effect(engine, where, is_wait=wait)
+
+
+@app.command("level")
+def set_level(
+    level: Annotated[str, typer.Argument(help="Its id, e.g. cleaners.")],
+    lanes: Annotated[
+        list[str] | None, typer.Option("--lane", help="A lane that it opens; may be given again. All at once.")
+    ] = None,
+    schedule: Annotated[str | None, typer.Option("--schedule", help="When; '' = always.")] = None,
+    name: Annotated[str, typer.Option("--name")] = "",
+    yes: YesOption = False,
+    site: SiteOption = None,
+    wait: WaitOption = False,
+    config: ConfigOption = None,
+) -> None:
+    """Make or change an access level: lanes × a schedule. `people profile --level` gives it to somebody."""
+    with central(config) as engine:
+        with writing(engine) as conn:
+            where = the_site(conn, site)
+            _affects_level(conn, level, is_yes=yes)
+            rules.set_level(conn, actor(), where, level, lanes=lanes, schedule=schedule, name=name)
+        report_effect(engine, where, is_wait=wait)
+
+
+def _affects_level(conn: Connection, level: str, *, is_yes: bool) -> None:
+    count = rules.held_by(conn, level)
+    output.say(f"影响 {count} 个凭证", f"affects {count} credentials")
+    if count and not is_yes and not typer.confirm(output.pick("保存?", "save?"), err=True):
+        raise RefusedError("nothing was changed", zh="未作更改")

@@ -1,7 +1,6 @@
 """`gatectl visitor …`: invite, list, check, cancel."""
 
 import time
-from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -22,6 +21,7 @@ from gatectl.cli.office import (
     central,
     central_settings,
     report_effect,
+    site_seconds,
     the_household,
     the_site,
 )
@@ -32,18 +32,6 @@ from gatectl.errors import ConfigError, NotFoundError
 app = typer.Typer(help="Visitors: invite, list, check, cancel.", no_args_is_help=True)
 
 ProfileOption = Annotated[Profile, typer.Option("--profile", help="visitor, courier, decorator or nanny.")]
-PASS_ISSUER_FILE = "pass_issuer.pem"  # noqa: S105 - a file's name
-
-
-def site_seconds(text: str, option: str) -> int:
-    """UTC seconds of a time in site time. Raises ConfigError."""
-    try:
-        at = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise ConfigError(
-            f"{option}: {text!r} is no time, e.g. 2026-05-01T08:30", zh=f"{option}:{text} 不是时间,例:2026-05-01T08:30"
-        ) from error
-    return int((at if at.tzinfo is not None else at.replace(tzinfo=output.SITE_TIME)).timestamp())
 
 
 @app.command()
@@ -65,7 +53,7 @@ def invite(
     """Invite a guest: prints the message to send, with the code (shown this once), and the pass as a QR code."""
     begin_s = site_seconds(start, "--from") if start else int(time.time()) // 60 * 60
     with central(config) as engine:
-        key = load_or_make_keys(central_settings(config).data_dir, PASS_ISSUER_FILE).site_key
+        key = load_or_make_keys(central_settings(config).data_dir, visitors.PASS_ISSUER_FILE).site_key
         with writing(engine) as conn:
             home = the_household(conn, door, site)
             visit = visitors.Visit(
@@ -96,9 +84,15 @@ def list_visits(
     """List the visits that are not over."""
     with central(config) as engine, engine.connect() as conn:
         rows = visitors.visits(conn, the_site(conn, site), now_s=int(time.time()), is_all=every)
+    now_s = int(time.time())
     if json:
         fields = ("id", "household_id", "plate", "valid_from_s", "valid_until_s", "uses", "profile", "state")
-        output.print_json([{name: getattr(row, name) for name in fields} for row in rows])
+        output.print_json(
+            [
+                {name: getattr(row, name) for name in fields} | {"standing": visitors.visit_state(row, now_s)}
+                for row in rows
+            ]
+        )
         return
     heads = output.pick("编号 姓 状态 开始 结束 车牌", "id name state from until plate").split()
     output.print_table(
@@ -107,7 +101,7 @@ def list_visits(
             [
                 row.id,
                 mask_name(row.visitor_name),
-                row.state,
+                visitors.visit_state(row, now_s),
                 output.clock_words(row.valid_from_s * 1000),
                 output.clock_words(row.valid_until_s * 1000),
                 row.plate or "-",

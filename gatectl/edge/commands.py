@@ -2,6 +2,7 @@
 
 import secrets
 from collections import OrderedDict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -37,7 +38,7 @@ class CommandJudge:
         self,
         gate: GateId,
         lanes: frozenset[LaneId],
-        keys: tuple[Ed25519PublicKey, ...],
+        keys: Iterable[Ed25519PublicKey],
         clock: SystemClock,
     ) -> None:
         self._gate = gate

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from gatectl.core.model import LaneKind
 from gatectl.drivers.framing_file import load_framing
-from gatectl.edge.keys import site_keys
+from gatectl.edge.keys import root_keys, site_keys
 from gatectl.errors import ConfigError
 from gatectl.settings import EdgeSettings, load_settings
 
@@ -21,7 +21,7 @@ def mistakes(config: Path) -> list[str]:
 
 def _keys(settings: EdgeSettings) -> list[str]:
     found: list[str] = []
-    for check in (lambda: site_keys(settings), settings.broker.password):
+    for check in (lambda: site_keys(settings), lambda: root_keys(settings), settings.broker.password):
         try:
             check()
         except ConfigError as error:

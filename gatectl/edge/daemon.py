@@ -5,6 +5,7 @@ import fcntl
 import gc
 import json
 import os
+import secrets
 import signal
 import sys
 import threading
@@ -20,10 +21,11 @@ from gatectl.drivers.registry import DeviceSet, build_devices
 from gatectl.edge.clock import SystemClock
 from gatectl.edge.commands import CommandJudge
 from gatectl.edge.controller import Controller, Hands
+from gatectl.edge.enrol import Renewer
 from gatectl.edge.events import EventMaker
 from gatectl.edge.health import LOW_DISK_BYTES, Beat, Health, free_bytes
 from gatectl.edge.ids import boot_id, new_id
-from gatectl.edge.keys import site_keys
+from gatectl.edge.keys import KeyRing, root_keys, site_keys
 from gatectl.edge.lanes import lane_of
 from gatectl.edge.lpr_parent import LprParent
 from gatectl.edge.replica_store import ReplicaStore
@@ -41,6 +43,8 @@ from gatectl.wire.messages import Heartbeat, ListStand, SignedHead
 _LOOP_S = 0.5
 _DISK_EACH_S = 60.0
 _HEAD_EACH_S = 600.0
+_SWITCH_S = 0.0005
+"""A card does not wait 5 ms, Python's default, for a thread that packs a backlog."""
 _STORE_WAIT_S = 2.0
 _DEVICE_WAIT_S = 3.0
 
@@ -68,7 +72,8 @@ class Daemon:
 
     def __init__(self, settings: EdgeSettings) -> None:
         self._settings = settings
-        keys = site_keys(settings)
+        keys = KeyRing(site_keys(settings))
+        roots = root_keys(settings)
         self._lock = lock_data_dir(settings.data_dir)
         self.clock = SystemClock()
         self.maker = EventMaker(GateId(settings.gate), boot_id(), self.clock, new_id)
@@ -88,7 +93,7 @@ class Daemon:
             settings.heartbeat_s,
         )
         replica = ReplicaStore(settings.data_dir / "acl.db")
-        self.sync = Sync(settings.site, replica, keys, self.maker, self.store, self.clock)
+        self.sync = Sync(settings.site, replica, keys, self.maker, self.store, self.clock, roots)
         self.devices: DeviceSet = build_devices(settings, self.clock)
         self._cameras: dict[LaneId, LprParent] = {}
         self.controller = self._make_controller(lanes)
@@ -102,9 +107,11 @@ class Daemon:
                 self.shelf,
                 self.clock,
             )
+        self.renewer = Renewer(settings, keys, self.clock.now, lambda: self.clock.trust() is not ClockTrust.UNTRUSTED)
         self.health = Health(self._beats())
         self._stopping = threading.Event()
         self._was_clean = True
+        self._instance = secrets.token_hex(16)
         self._is_disk_low = False
         self._next_disk_s = 0.0
         self._journal_key = load_or_make_key(settings.data_dir / "journal_key.pem")
@@ -143,6 +150,7 @@ class Daemon:
         self.sync.publish = lambda leaf, payload, is_retained: self.uplink.publish(
             leaf, payload, is_retained=is_retained
         )
+        self.sync.follow = lambda is_wanted: self.uplink.follow_snapshot(is_wanted=is_wanted)
         self.sync.swap = self._swap
         self.store.on_commit = self.uplink.wake
         self.store.on_recovered = self._recorded_again
@@ -167,6 +175,7 @@ class Daemon:
             "store": Beat(self.store.beat_ns, 60.0),
             "uplink": Beat(self.uplink.beat_ns, 30.0),
             "sync": Beat(self.sync.beat_ns, 60.0),
+            "renewer": Beat(self.renewer.beat_ns, 300.0),
         }
         for device in self.devices.devices:
             beats[device.name] = Beat(device.beat_ns, 15.0)
@@ -182,6 +191,12 @@ class Daemon:
             alarms.append(f"cannot record: {self.store.alarm}")
         if self._is_disk_low:
             alarms.append("the disk is nearly full")
+        if self.renewer.alarm:
+            alarms.append(self.renewer.alarm)
+        if self.uplink.counters["taken_over"]:
+            alarms.append("another with this gate's identity took over its connection")
+        if self.sync.alarm:
+            alarms.append(self.sync.alarm)
         counters = {
             **self.controller.counters,
             **self.controller.tap_to_relay.counters(),
@@ -201,6 +216,8 @@ class Daemon:
             online=True,
             at=self.clock.now(),
             boot_id=self.maker.boot_id,
+            instance=self._instance,
+            certificate=self.uplink.tls.serial if self.uplink.tls is not None else "",
             challenge=challenge,
             version=__version__,
             clock=self.clock.trust(),
@@ -238,9 +255,11 @@ class Daemon:
             camera.start()
         self.sync.start()
         self.uplink.start()
+        self.renewer.start()
         self.store.submit(self.maker.system(Reason.STARTED, words))
         self._await_devices()
         gc.collect()
+        sys.setswitchinterval(_SWITCH_S)
         gc.freeze()  # what lives as long as the daemon is not looked through again in the middle of a decision
         self._write_ready()
         self.health.notify("READY=1")
@@ -289,6 +308,7 @@ class Daemon:
         self.store.set_meta("is_running", "0")
         self.store.stop(1.5)
         self.uplink.stop()
+        self.renewer.stop()
         self.sync.stop()
         for closer in closers:
             closer.join(0.5)

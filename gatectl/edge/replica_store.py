@@ -1,16 +1,16 @@
 """acl.db: the durable copy of the whitelist, row for row as central encoded it."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from sqlalchemy import Connection, Engine, delete, func, insert, select
+from sqlalchemy import Connection, Engine, delete, func, select
 from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlalchemy.exc import SQLAlchemyError
 
 from gatectl.edge import sqlite
-from gatectl.edge.tables import acl_meta, acl_rows
+from gatectl.edge.tables import acl_chunks, acl_meta, acl_rows
 from gatectl.errors import StoreError
 from gatectl.logs import get_logger
 
@@ -107,6 +107,52 @@ class ReplicaStore:
                 _delete(connection, [key for key in old if key not in rows])
                 _put(connection, {key: data for key, data in rows.items() if old.get(key) != data})
                 _put_stand(connection, stand)
+                connection.execute(delete(acl_chunks))
+        except SQLAlchemyError as error:
+            raise self._error(error) from error
+
+    # --- what is kept beside the rows ---
+
+    def metas(self) -> dict[str, str]:
+        """Small values by name, those of the stand included. Raises StoreError."""
+        try:
+            with self._need().connect() as connection:
+                return {row.key: row.value for row in connection.execute(select(acl_meta))}
+        except SQLAlchemyError as error:
+            raise self._error(error) from error
+
+    def keep(self, values: Mapping[str, str]) -> None:
+        """Keep small values. Raises StoreError."""
+        try:
+            with self._need().begin() as connection:
+                _put_meta(connection, values)
+        except SQLAlchemyError as error:
+            raise self._error(error) from error
+
+    def chunks(self, sha256: str) -> dict[int, bytes]:
+        """What has arrived of the snapshot with this digest. Raises StoreError."""
+        query = select(acl_chunks.c.i, acl_chunks.c.data).where(acl_chunks.c.sha256 == sha256)
+        try:
+            with self._need().connect() as connection:
+                return {row.i: bytes(row.data) for row in connection.execute(query)}
+        except SQLAlchemyError as error:
+            raise self._error(error) from error
+
+    def keep_chunk(self, sha256: str, i: int, data: bytes) -> None:
+        """Keep a part of a snapshot; those of any other one are forgotten. Raises StoreError."""
+        try:
+            with self._need().begin() as connection:
+                connection.execute(delete(acl_chunks).where(acl_chunks.c.sha256 != sha256))
+                row = upsert(acl_chunks).values(sha256=sha256, i=i, data=data)
+                connection.execute(row.on_conflict_do_nothing())
+        except SQLAlchemyError as error:
+            raise self._error(error) from error
+
+    def drop_chunks(self) -> None:
+        """Forget every part. Raises StoreError."""
+        try:
+            with self._need().begin() as connection:
+                connection.execute(delete(acl_chunks))
         except SQLAlchemyError as error:
             raise self._error(error) from error
 
@@ -155,7 +201,6 @@ def _put(connection: Connection, rows: dict[str, bytes]) -> None:
 
 
 def _put_stand(connection: Connection, stand: ReplicaStand) -> None:
-    connection.execute(delete(acl_meta))
     values = {
         "epoch": stand.epoch,
         "ver": str(stand.ver),
@@ -163,4 +208,12 @@ def _put_stand(connection: Connection, stand: ReplicaStand) -> None:
         "issued_s": str(stand.issued_s),
         "applied_s": str(stand.applied_s),
     }
-    connection.execute(insert(acl_meta), [{"key": key, "value": value} for key, value in values.items()])
+    _put_meta(connection, values)
+
+
+def _put_meta(connection: Connection, values: Mapping[str, str]) -> None:
+    statement = upsert(acl_meta)
+    connection.execute(
+        statement.on_conflict_do_update(index_elements=["key"], set_={"value": statement.excluded.value}),
+        [{"key": key, "value": value} for key, value in values.items()],
+    )

@@ -43,3 +43,10 @@ acl_meta = Table(
     Column("key", String, primary_key=True),
     Column("value", String, nullable=False),
 )
+acl_chunks = Table(
+    "chunks",
+    acl_metadata,
+    Column("sha256", String, primary_key=True),
+    Column("i", Integer, primary_key=True, autoincrement=False),
+    Column("data", LargeBinary, nullable=False),
+)

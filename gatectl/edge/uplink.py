@@ -4,7 +4,7 @@ import queue
 import random
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from time import monotonic, monotonic_ns
@@ -17,12 +17,13 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from gatectl.core.lane_io import CommandAnswered
-from gatectl.core.model import EventKind
+from gatectl.core.model import ClockTrust, EventKind
 from gatectl.core.reasons import Reason
 from gatectl.edge.clock import SystemClock
 from gatectl.edge.commands import CommandJudge, Refusal
 from gatectl.edge.drain import DrainPlan
 from gatectl.edge.events import EventMaker
+from gatectl.edge.identity import BrokerTls
 from gatectl.edge.inbox import InsideHeard, LaneOrder, PassagesHeard
 from gatectl.edge.shelf import PictureShelf
 from gatectl.edge.store import EventStore
@@ -90,7 +91,7 @@ class Uplink:
         site: str,
         maker: EventMaker,
         judge: CommandJudge,
-        keys: tuple[Ed25519PublicKey, ...],
+        keys: Iterable[Ed25519PublicKey],
         store: EventStore,
         clock: SystemClock,
         shelf: PictureShelf,
@@ -133,7 +134,9 @@ class Uplink:
             "uplink_overflow": 0,
             "connects": 0,
             "news_refused": 0,
+            "taken_over": 0,
         }
+        self.tls: BrokerTls | None = None
         self._client = self._make_client()
 
     def _make_client(self) -> mqtt.Client:
@@ -147,7 +150,9 @@ class Uplink:
         if self._broker.username:
             client.username_pw_set(self._broker.username, self._broker.password() or None)
         if self._broker.ca_file is not None:
-            client.tls_set(ca_certs=str(self._broker.ca_file))
+            tls = self.tls = BrokerTls(self._broker, lambda: self._clock.trust() is ClockTrust.SYNCED)
+            client.tls_set_context(tls.context)
+            client.on_pre_connect = lambda _client, _userdata: tls.refresh()
         will = Heartbeat(gate=self._gate, online=False, boot_id=self._maker.boot_id)
         client.will_set(gate_topic(self._gate, "hb"), will.model_dump_json().encode(), qos=1)
         client.max_queued_messages_set(_INBOX)
@@ -208,6 +213,15 @@ class Uplink:
         if self._is_connected.is_set():
             self._client.publish(gate_topic(self._gate, leaf), payload, qos=1, retain=is_retained)
 
+    def follow_snapshot(self, *, is_wanted: bool) -> None:
+        """Listen, or no longer, to the chunks that central sends to many gates at once."""
+        topic = list_topic(self._site, "snap")
+        if self._is_connected.is_set():
+            if is_wanted:
+                self._client.subscribe(topic, 1)
+            else:
+                self._client.unsubscribe(topic)
+
     # --- paho's thread ---
 
     def _on_connect(
@@ -241,6 +255,8 @@ class Uplink:
         _properties: Properties | None,
     ) -> None:
         self._is_connected.clear()
+        if code.getName() == "Session taken over":  # on a live connection: somebody else connected with our identity
+            self.counters["taken_over"] += 1
         if not self._stopping.is_set():
             _log.warning("broker.disconnected", words=str(code))
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from argon2 import PasswordHasher
 
 from gatectl.errors import LinkError
+from gatectl.wire.acl import acl_text, gate_rights
 
 CENTRAL_USER = "central"
 _PBKDF2_ROUNDS = 101
@@ -35,14 +36,6 @@ def free_port(wanted: int = 0, host: str = "127.0.0.1") -> int:
                 continue
             return int(probe.getsockname()[1])
     raise LinkError("no free TCP port on this machine")
-
-
-def gate_rights(user: str, root: str = "gatectl/v1") -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """What a gate may (publish, subscribe to): its own topics and the lists, nothing else."""
-    own = f"{root}/g/{user}"
-    publish = tuple(f"{own}/{leaf}" for leaf in ("ev", "hb", "ans", "media", "wl/req", "wl/state"))
-    subscribe = (f"{own}/ack", f"{own}/cmd", f"{own}/wl/data", f"{root}/wl/+/head", f"{root}/wl/+/delta")
-    return publish, (*subscribe, f"{root}/s/+/passages")
 
 
 @dataclass(slots=True)
@@ -74,14 +67,25 @@ class Broker:
         _await_listening(self)
 
 
-def start_broker(folder: Path, passwords: Mapping[str, str], port: int = 0, *, prefer: str = "mosquitto") -> Broker:
-    """Start a broker in `folder` for these accounts. Raises LinkError when none can be started."""
+def start_broker(
+    folder: Path,
+    passwords: Mapping[str, str],
+    port: int = 0,
+    *,
+    prefer: str = "mosquitto",
+    sites: Mapping[str, str] | None = None,
+) -> Broker:
+    """Start a broker in `folder` for these accounts; `sites`: gate -> its site, and another's lists are kept from it.
+
+    Raises LinkError when none can be started.
+    """
     folder.mkdir(parents=True, exist_ok=True)
+    sites = sites or {}
     chosen = free_port(port)
     mosquitto = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin")
     if mosquitto and prefer == "mosquitto":
         kind, protocol = "mosquitto", "5"
-        command: tuple[str, ...] = (mosquitto, "-c", str(_mosquitto_config(folder, passwords, chosen)))
+        command: tuple[str, ...] = (mosquitto, "-c", str(_mosquitto_config(folder, passwords, sites, chosen)))
     else:
         kind, protocol = "amqtt", "3.1.1"
         command = (
@@ -89,7 +93,7 @@ def start_broker(folder: Path, passwords: Mapping[str, str], port: int = 0, *, p
             "-m",
             "amqtt.scripts.broker_script",
             "-c",
-            str(_amqtt_config(folder, passwords, chosen)),
+            str(_amqtt_config(folder, passwords, sites, chosen)),
         )
     log_file = folder / "broker.log"
     broker = Broker(kind, "127.0.0.1", chosen, protocol, _spawn(command, log_file), command, log_file)
@@ -125,16 +129,11 @@ def _private_file(path: Path, text: str) -> Path:
     return path
 
 
-def _mosquitto_config(folder: Path, passwords: Mapping[str, str], port: int) -> Path:
+def _mosquitto_config(folder: Path, passwords: Mapping[str, str], sites: Mapping[str, str], port: int) -> Path:
     accounts = "".join(f"{user}:{_mosquitto_hash(password)}\n" for user, password in passwords.items())
     _private_file(folder / "passwords", accounts)
-    rights = [f"user {CENTRAL_USER}", "topic readwrite gatectl/v1/#", ""]
-    for user in passwords:
-        if user == CENTRAL_USER:
-            continue
-        publish, subscribe = gate_rights(user)
-        rights += [f"user {user}", *(f"topic write {t}" for t in publish), *(f"topic read {t}" for t in subscribe), ""]
-    _private_file(folder / "acl", "\n".join(rights))
+    gates = ((user, sites.get(user, "+")) for user in passwords if user != CENTRAL_USER)
+    _private_file(folder / "acl", acl_text(CENTRAL_USER, gates))
     lines = [
         f"listener {port} 127.0.0.1",
         "allow_anonymous false",
@@ -164,7 +163,7 @@ def _mosquitto_hash(password: str) -> str:
     return f"$7${_PBKDF2_ROUNDS}${base64.b64encode(salt).decode()}${base64.b64encode(digest).decode()}"
 
 
-def _amqtt_config(folder: Path, passwords: Mapping[str, str], port: int) -> Path:
+def _amqtt_config(folder: Path, passwords: Mapping[str, str], sites: Mapping[str, str], port: int) -> Path:
     hasher = PasswordHasher(time_cost=1, memory_cost=8 * 1024, parallelism=1)
     accounts = "".join(f"{user}:{hasher.hash(password)}\n" for user, password in passwords.items())
     password_file = _private_file(folder / "amqtt-passwords", accounts)
@@ -172,7 +171,7 @@ def _amqtt_config(folder: Path, passwords: Mapping[str, str], port: int) -> Path
     subscribe: dict[str, list[str]] = {CENTRAL_USER: ["gatectl/v1/#"]}
     for user in passwords:
         if user != CENTRAL_USER:
-            may_publish, may_subscribe = gate_rights(user)
+            may_publish, may_subscribe = gate_rights(user, sites.get(user, "+"))
             publish[user], subscribe[user] = list(may_publish), list(may_subscribe)
     config = {
         "listeners": {"default": {"type": "tcp", "bind": f"127.0.0.1:{port}"}},

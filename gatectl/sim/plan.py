@@ -182,6 +182,7 @@ def edge_toml(
     *,
     data_dir: Path,
     site_key: str,
+    root_key: str = "",
     broker: dict[str, str | int],
     password_file: Path,
 ) -> str:
@@ -191,6 +192,7 @@ def edge_toml(
         f'site = "{gate.site}"',
         f'data_dir = "{data_dir}"',
         f'site_key = "{site_key}"',
+        f'root_key = "{root_key}"',
         "",
         "[broker]",
         *(f'{key} = "{value}"' if isinstance(value, str) else f"{key} = {value}" for key, value in broker.items()),

@@ -4,6 +4,7 @@ JSON bodies; acks and commands travel sealed (see `signed`). Events have a modul
 """
 
 import zlib
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Annotated, Literal, TypeVar
 
@@ -31,7 +32,7 @@ def gate_topic(gate: GateId | str, leaf: str) -> str:
 
 
 def list_topic(site: SiteId | str, leaf: str) -> str:
-    """`gatectl/v1/wl/{site}/{leaf}`; leaves: head, delta."""
+    """`gatectl/v1/wl/{site}/{leaf}`; leaves: head, delta, snap (chunks for many gates at once)."""
     return f"{PREFIX}/wl/{site}/{leaf}"
 
 
@@ -107,6 +108,10 @@ class Heartbeat(Message):
     online: bool
     at: AwareTime | None = None
     boot_id: str = ""
+    instance: str = Field(default="", max_length=40)
+    """Random for each run of the daemon: two that alternate are two gates on one identity."""
+    certificate: str = Field(default="", max_length=40)
+    """Serial number of the certificate that this connection was made with, hex; empty without one."""
     challenge: str = ""
     """The random that commands of this connection must carry."""
     version: str = ""
@@ -225,7 +230,7 @@ def encode_passages(passages: Passages, key: Ed25519PrivateKey) -> bytes:
     return seal(passages.model_dump_json().encode(), PASSAGES_PURPOSE, key)
 
 
-def decode_passages(payload: bytes, keys: tuple[Ed25519PublicKey, ...]) -> Passages:
+def decode_passages(payload: bytes, keys: Iterable[Ed25519PublicKey]) -> Passages:
     """Verified news. Raises PayloadError."""
     return decode(Passages, unseal(payload, PASSAGES_PURPOSE, keys))
 
@@ -236,7 +241,7 @@ def encode_inside(inside: InsideList, key: Ed25519PrivateKey) -> bytes:
     return INSIDE_TAG + seal(body, INSIDE_PURPOSE, key)
 
 
-def decode_inside(payload: bytes, keys: tuple[Ed25519PublicKey, ...]) -> InsideList:
+def decode_inside(payload: bytes, keys: Iterable[Ed25519PublicKey]) -> InsideList:
     """The verified list of a `wl/data` message that begins with `INSIDE_TAG`. Raises PayloadError."""
     if not payload.startswith(INSIDE_TAG):
         raise PayloadError("not a list of who is inside", payload)

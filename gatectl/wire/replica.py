@@ -13,12 +13,12 @@ from typing import Literal
 
 import msgpack
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from gatectl.errors import PayloadError
 from gatectl.wire.messages import AwareTime, Message, decode
 from gatectl.wire.packed import RowTable
-from gatectl.wire.signed import seal, unseal
+from gatectl.wire.signed import seal, unseal, unverified_body
 
 HEAD_PURPOSE = "wl.head"
 DELTA_PURPOSE = "wl.delta"
@@ -27,6 +27,9 @@ MAX_SNAPSHOT_BYTES = 256 * 1024 * 1024
 """Refuse to inflate more than this from a peer: a million grants take about 100 MB."""
 DELTA_TAG = b"D"
 CHUNK_TAG = b"C"
+WINDOW_CHUNKS = 4
+"""PROTOCOLS 8: how many chunks central sends for one request."""
+MAX_JITTER_S = 300.0
 
 
 class Snapshot(Message):
@@ -51,6 +54,10 @@ class Head(Message):
     min_delta: int
     issued: AwareTime
     expires: AwareTime
+    charter: str = Field(default="", max_length=4096)
+    """The root's word on this epoch and its keys (see `charter`); base64."""
+    jitter_s: float = Field(default=0.0, ge=0, le=MAX_JITTER_S)
+    """Over how many seconds gates spread their requests for a snapshot."""
 
 
 class Delta(Message):
@@ -68,15 +75,18 @@ class Delta(Message):
 
 
 class ListRequest(Message):
-    """What a gate asks central for; `chunk_from` resumes a snapshot."""
+    """What a gate asks central for; `chunk_from` resumes the snapshot of digest `sha256`."""
 
     v: Literal[1] = 1
     site: str
     epoch: str
     have: int
-    want: Literal["delta", "snap", "inside"]
+    want: Literal["delta", "snap", "buckets", "inside"]
     """`inside`: who is inside, as central counts completed passages."""
-    chunk_from: int = 0
+    chunk_from: int = Field(default=0, ge=0)
+    sha256: str = ""
+    sums: str = Field(default="", max_length=4096)
+    """For `buckets`: the gate's own bucket sums, base64."""
 
 
 class ListState(Message):
@@ -136,9 +146,23 @@ def encode_head(head: Head, key: Ed25519PrivateKey) -> bytes:
     return seal(head.model_dump_json().encode(), HEAD_PURPOSE, key)
 
 
-def decode_head(payload: bytes, keys: tuple[Ed25519PublicKey, ...]) -> Head:
+def decode_head(payload: bytes, keys: Iterable[Ed25519PublicKey]) -> Head:
     """A verified head. Raises PayloadError."""
     return decode(Head, unseal(payload, HEAD_PURPOSE, keys))
+
+
+class _Chartered(BaseModel):
+    """The one field of a head that must be known before its seal can be checked."""
+
+    charter: str = Field(default="", max_length=4096)
+
+
+def charter_of(payload: bytes) -> str:
+    """The charter inside a head of which nothing is believed yet; "" for none. Raises PayloadError."""
+    try:
+        return _Chartered.model_validate_json(unverified_body(payload)).charter
+    except ValidationError as error:
+        raise PayloadError("not a head", payload[:64]) from error
 
 
 def encode_delta(delta: Delta, key: Ed25519PrivateKey) -> bytes:
@@ -148,11 +172,19 @@ def encode_delta(delta: Delta, key: Ed25519PrivateKey) -> bytes:
     return seal(zlib.compress(msgpack.packb(fields, use_bin_type=True)), DELTA_PURPOSE, key)
 
 
-def decode_delta(payload: bytes, keys: tuple[Ed25519PublicKey, ...]) -> Delta:
+def decode_delta(payload: bytes, keys: Iterable[Ed25519PublicKey]) -> Delta:
     """A verified delta. Raises PayloadError."""
-    body = unseal(payload, DELTA_PURPOSE, keys)
+    return _delta_of(unseal(payload, DELTA_PURPOSE, keys), payload)
+
+
+def own_delta(payload: bytes) -> Delta:
+    """A delta out of our own database: whoever could change it there could sign it too. Raises PayloadError."""
+    return _delta_of(unverified_body(payload), payload)
+
+
+def _delta_of(body: bytes, payload: bytes) -> Delta:
     try:
-        return Delta.model_validate(msgpack.unpackb(_inflate(body), raw=False))
+        return Delta.model_validate(msgpack.unpackb(inflate(body), raw=False))
     except (ValidationError, ValueError, TypeError, msgpack.UnpackException) as error:
         raise PayloadError(f"not a delta: {error}", payload) from error
 
@@ -165,7 +197,7 @@ def encode_snapshot(rows: Iterable[bytes]) -> bytes:
 def decode_snapshot(data: bytes) -> RowTable:
     """The rows of a snapshot, left in its bytes. Raises PayloadError. Check the head's sha256 first."""
     try:
-        return _table(_inflate(data))
+        return _table(inflate(data))
     except (ValueError, IndexError, OverflowError) as error:
         raise PayloadError(f"not a snapshot: {error}") from error
 
@@ -216,7 +248,7 @@ def decode_chunk(payload: bytes) -> SnapChunk:
         raise PayloadError(f"not a snapshot chunk: {error}", payload) from error
 
 
-def _inflate(data: bytes) -> bytes:
+def inflate(data: bytes) -> bytes:
     """Decompress, but never more than `MAX_SNAPSHOT_BYTES`. Raises ValueError."""
     engine = zlib.decompressobj()
     try:

@@ -1,5 +1,7 @@
 """Sealed payloads: Ed25519 over the exact bytes sent, bound to the purpose they are sent for."""
 
+from collections.abc import Iterable
+
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
@@ -23,7 +25,7 @@ def seal(body: bytes, purpose: str, key: Ed25519PrivateKey) -> bytes:
     return MAGIC + key_id(key.public_key()) + signature + body
 
 
-def unseal(payload: bytes, purpose: str, keys: tuple[Ed25519PublicKey, ...]) -> bytes:
+def unseal(payload: bytes, purpose: str, keys: Iterable[Ed25519PublicKey]) -> bytes:
     """The body of a payload signed for `purpose` by one of `keys`. Raises PayloadError otherwise."""
     if len(payload) < _HEAD_BYTES or not payload.startswith(MAGIC):
         raise PayloadError("not a sealed payload: it must start with gs1, a key id and a signature", payload)
@@ -39,3 +41,15 @@ def unseal(payload: bytes, purpose: str, keys: tuple[Ed25519PublicKey, ...]) -> 
             raise PayloadError(f"bad signature on a {purpose} payload", payload) from error
         return body
     raise PayloadError(f"a {purpose} payload signed by a key that is not pinned here", payload)
+
+
+def sealed_by(payload: bytes) -> bytes:
+    """The `key_id` that a sealed payload names; nothing of it is checked."""
+    return payload[len(MAGIC) : len(MAGIC) + _KEY_ID_BYTES]
+
+
+def unverified_body(payload: bytes) -> bytes:
+    """The body before anything is known of its seal: only to find out which keys to ask for. Raises PayloadError."""
+    if len(payload) < _HEAD_BYTES or not payload.startswith(MAGIC):
+        raise PayloadError("not a sealed payload: it must start with gs1, a key id and a signature", payload)
+    return payload[_HEAD_BYTES:]

@@ -103,8 +103,10 @@ def test_a_household_is_enrolled_found_changed_and_revoked(run: RunCli) -> None:
     person = _ok(run("people", "add", "3-2-501", "张小三", "--phone", "13800131234", "--relation", "owner"))
     card = json.loads(_ok(run("card", "issue", person, "0A1B2C3D4E", "--json")))["id"]
     car = _ok(run("vehicle", "add", "3-2-501", "粤E12345"))
-    near = json.loads(_ok(run("vehicle", "add", "3-2-501", "粤E12346", "--json")))
-    assert near["near"] == ["粤E12345"]
+    second = run("vehicle", "add", "3-2-501", "粤E12346", "--json")
+    near = json.loads(_ok(second))["near"]
+    assert near == [{"plate": "粤E12345", "door": "3-2-501", "is_lookalike": False, "places": [6]}]
+    assert "粤E12345, 3-2-501: one character apart (6/5)" in second.stderr
     for query in ("小三", "3-2-501", "1234", "粤E123", "0A1B2C3D4E"):
         rows = json.loads(_ok(run("people", "find", query, "--json")))
         assert [row["person_id"] for row in rows] == [person], query
@@ -122,7 +124,7 @@ def test_a_household_is_enrolled_found_changed_and_revoked(run: RunCli) -> None:
     shown = json.loads(_ok(run("people", "show", person, "--json")))
     assert shown["person"]["name"] == "张*"
     assert {c["plate"]: c["state"] for c in shown["household"]["vehicles"]} == {
-        "粤E12345": "revoked",
+        "粤E12345": "expired",
         "粤E54321": "revoked",
         "粤E12346": "active",
     }

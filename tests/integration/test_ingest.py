@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from sqlalchemy import Engine, func, insert, select
 
-from gatectl.central import tables
+from gatectl.central import inside, tables
 from gatectl.central.database import migrate, open_database, writing
 from gatectl.central.keys import load_or_make_keys
 from gatectl.core.model import AccessEvent, ClockTrust, Crossing, Direction, EventKind, GateId, LaneId
@@ -256,6 +256,30 @@ def test_a_passage_is_told_to_the_site_once_and_whoever_asks_hears_who_is_inside
         gate.send(request, "wl/req")
         again = decode_inside(gate.data.get(timeout=WAIT_S), (central.key,))
         assert (again.inside, again.strangers) == (answer.inside, {})
+        assert gate.passages.empty()
+    finally:
+        gate.close()
+        central.kill()
+        central.engine.dispose()
+        broker.stop()
+
+
+def test_a_correction_by_the_office_reaches_the_gates_once(tmp_path: Path, broker: Broker) -> None:
+    central = Central(tmp_path, broker)
+    gate = FakeGate(broker, central.key)
+    central.start()
+    try:
+        rows = encode_rows((event_row("ep", 1, GENESIS, event_text(a_passage(1, Direction.IN), SALT)),))
+        until(lambda: gate.hwm == 1, "the passage is acked", lambda: gate.send(rows))
+        gate.passages.get(timeout=WAIT_S)
+        with writing(central.engine) as conn:
+            inside.correct(conn, "chen", "site", "car1", "", "stock-take")
+        (item,) = gate.passages.get(timeout=WAIT_S).items
+        assert (item.gate, item.subject, item.area_from, item.area_to) == ("", "car1", "yard", "")
+        with central.engine.connect() as conn:
+            assert not inside.is_waiting(conn)
+        gate.send(ListRequest(site="site", epoch="", have=0, want="inside").model_dump_json().encode(), "wl/req")
+        assert decode_inside(gate.data.get(timeout=WAIT_S), (central.key,)).inside == ()
         assert gate.passages.empty()
     finally:
         gate.close()

@@ -15,7 +15,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from gatectl.sim.broker import gate_rights
+from gatectl.wire.acl import gate_rights
 
 TEMPLATES = Path(__file__).resolve().parents[2] / "config" / "mosquitto"
 MOSQUITTO = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin")

@@ -17,6 +17,7 @@ from typing import Any, Self
 from sqlalchemy import Engine, and_, func, insert, or_, select
 
 from gatectl.central import tables
+from gatectl.central.charters import root_public
 from gatectl.central.database import migrate, open_database, writing
 from gatectl.central.keys import load_or_make_keys
 from gatectl.central.replicate import mark_dirty
@@ -186,6 +187,7 @@ class Rig:
             self.stage.ports,
             data_dir=self.data,
             site_key=load_or_make_keys(self.folder).public_base64,
+            root_key=root_public(self.folder),
             broker={
                 "host": self.broker_host,
                 "port": self.broker_port or self.broker.port,

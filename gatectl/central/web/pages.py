@@ -9,7 +9,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
-from gatectl.central.credentials import mask_name, mask_phone
+from gatectl.central.credentials import mask_name, mask_phone, standing
 from gatectl.central.web import present
 from gatectl.central.web.guard import ROLES, Visit, has_role
 from gatectl.central.web.i18n import LANGUAGES, Words, severity
@@ -35,6 +35,7 @@ def environment() -> Environment:
         age=present.age,
         mask_name=mask_name,
         mask_phone=mask_phone,
+        standing_of=standing,
         dotted=present.dotted,
         plate_class=present.plate_class,
         weekday=present.weekday,

@@ -6,7 +6,20 @@ from typing import Final, Literal
 from starlette.routing import Route
 
 from gatectl.central.web.guard import Role, View, guarded
-from gatectl.central.web.views import door, enrol, events, gates, people
+from gatectl.central.web.views import (
+    door,
+    enrol,
+    events,
+    gates,
+    holidays,
+    identity,
+    inside,
+    people,
+    rules,
+    tenancy,
+    visitors,
+)
+from gatectl.wire import enrol as enrol_wire
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +44,9 @@ PAGES: Final[tuple[Page, ...]] = (
     Page("/language", "POST", door.set_language, None),
     Page("/theme", "POST", door.set_theme, None),
     Page("/keys", "GET", door.keys, "viewer"),
+    # the gates themselves: they prove a code, or sign
+    Page(enrol_wire.ENROL_PATH, "POST", identity.enrol, None),
+    Page(enrol_wire.RENEW_PATH, "POST", identity.renew, None),
     # the log
     Page("/events", "GET", events.log, "viewer"),
     Page("/events.csv", "GET", events.ask_csv, "manager"),
@@ -71,6 +87,45 @@ PAGES: Final[tuple[Page, ...]] = (
     Page("/households/{household}/vehicles/{vehicle}/edit", "POST", enrol.save_vehicle, "manager"),
     Page("/households/{household}/vehicles/{vehicle}/revoke", "GET", enrol.confirm_revoke_vehicle, "manager"),
     Page("/households/{household}/vehicles/{vehicle}/revoke", "POST", enrol.revoke_vehicle, "manager"),
+    Page("/households/{household}/vehicles/{vehicle}/space", "POST", tenancy.set_space, "manager"),
+    Page("/households/{household}/people/{person}/terms", "GET", tenancy.edit_terms, "manager"),
+    Page("/households/{household}/people/{person}/terms", "POST", tenancy.save_terms, "manager"),
+    Page("/households/{household}/quota", "GET", tenancy.edit_quota, "manager"),
+    Page("/households/{household}/quota", "POST", tenancy.save_quota, "manager"),
+    Page("/households/{household}/tenancy", "GET", tenancy.edit_tenancy, "manager"),
+    Page("/households/{household}/tenancy", "POST", tenancy.save_tenancy, "manager"),
+    Page("/households/{household}/move-out", "GET", tenancy.confirm_move_out, "manager"),
+    Page("/households/{household}/move-out", "POST", tenancy.move_out, "manager"),
+    # visitors
+    Page("/visitors", "GET", visitors.overview, "guard"),
+    Page("/visitors/new", "GET", visitors.new, "guard"),
+    Page("/visitors/new", "POST", visitors.invite, "guard"),
+    Page("/visitors/{visit}", "GET", visitors.show, "guard"),
+    Page("/visitors/{visit}/cancel", "GET", visitors.confirm_cancel, "guard"),
+    Page("/visitors/{visit}/cancel", "POST", visitors.cancel, "guard"),
+    # who is inside
+    Page("/inside", "GET", inside.overview, "guard"),
+    Page("/inside/{site}/correct", "GET", inside.edit, "guard"),
+    Page("/inside/{site}/correct", "POST", inside.save, "guard"),
+    Page("/inside/{site}/undo", "POST", inside.undo, "guard"),
+    Page("/inside/{site}/areas/{area}/unknown", "GET", inside.edit_strangers, "guard"),
+    Page("/inside/{site}/areas/{area}/unknown", "POST", inside.save_strangers, "guard"),
+    # the rules
+    Page("/rules", "GET", rules.overview, "guard"),
+    Page("/rules/lanes/{lane}", "GET", rules.edit_lane, "manager"),
+    Page("/rules/lanes/{lane}", "POST", rules.save_lane, "manager"),
+    Page("/rules/lanes/{lane}/mode", "GET", rules.edit_mode, "manager"),
+    Page("/rules/lanes/{lane}/mode", "POST", rules.save_mode, "manager"),
+    Page("/rules/{site}/areas/{area}", "GET", rules.edit_area, "manager"),
+    Page("/rules/{site}/areas/{area}", "POST", rules.save_area, "manager"),
+    Page("/rules/{site}/schedules/{schedule}", "GET", rules.edit_schedule, "manager"),
+    Page("/rules/{site}/schedules/{schedule}", "POST", rules.save_schedule, "manager"),
+    Page("/rules/{site}/levels/{level}", "GET", rules.edit_level, "manager"),
+    Page("/rules/{site}/levels/{level}", "POST", rules.save_level, "manager"),
+    # the calendar
+    Page("/holidays", "GET", holidays.overview, "guard"),
+    Page("/holidays/day", "GET", holidays.edit_day, "manager"),
+    Page("/holidays/day", "POST", holidays.save_day, "manager"),
 )
 
 

@@ -75,11 +75,11 @@ def test_the_effect_counts_gates_and_names_those_that_lag(conn: Connection) -> N
     _stand(conn, "north", 6)
     effect = gates.list_effect(conn, "danzao")
     assert (effect.applied, effect.of, effect.slowest_s, effect.ver) == (1, 2, 1.5, 7)
-    assert effect.words("zh") == "已下发 1/2 · 未下发:north门离线 2 小时"
-    assert effect.words("en") == "in effect at 1/2 gates · not yet: north offline 2 h"
+    assert effect.words("zh") == "已下发 1/2,最慢 1.5 s;未下发:north门离线 2 小时"
+    assert effect.words("en") == "in effect at 1/2 gates, the slowest after 1.5 s; not yet: north offline 2 h"
     _stand(conn, "north", 7, applied_at=issued + 9000)
     done = gates.list_effect(conn, "danzao")
-    assert (done.is_everywhere, done.words("zh"), done.slowest_s) == (True, "已下发 2/2", 9.0)
+    assert (done.is_everywhere, done.words("zh"), done.slowest_s) == (True, "已下发 2/2,最慢 9 s", 9.0)
     mark_dirty(conn, "danzao")
     assert gates.list_effect(conn, "danzao").is_pending
     assert not gates.list_effect(conn, "danzao").is_everywhere

@@ -190,7 +190,7 @@ def test_a_lost_card_is_one_signed_change_and_no_name_phone_or_room_ever_leaves(
     residents.issue_card(conn, "office", person, "0A1B2C3D4E")
     assert replicate.refresh(conn, "site", KEY, NOW) == ()
     residents.set_card_state(conn, "office", "em:0A1B2C3D4E", GrantState.LOST)
-    assert replicate.due_sites(conn, NOW_MS) == ("site",)
+    assert replicate.due_sites(conn, NOW_MS) == (replicate.Due("site", is_urgent=True),)
     (made,) = replicate.refresh(conn, "site", KEY, NOW)
     delta = decode_delta(made.payload, (KEY.public_key(),))
     (row,) = (decode_row(data) for data in delta.put)

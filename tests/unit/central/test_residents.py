@@ -1,9 +1,10 @@
 """Households, people, cards, vehicles: find, add, change, revoke."""
 
 import pytest
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, func, select, update
 
 from gatectl.central import residents, tables
+from gatectl.central.audit import now_ms
 from gatectl.core.model import GrantState, PlateColour
 from gatectl.errors import NotFoundError, RefusedError
 
@@ -205,21 +206,66 @@ def test_near_identical_plates_of_the_site_are_named(conn: Connection, home: str
     assert residents.near_plates(conn, "danzao", "nonsense") == ()
 
 
-def test_a_changed_plate_leaves_the_old_one_revoked_in_the_history(conn: Connection, home: str) -> None:
-    old = residents.add_vehicle(conn, "chen", home, "粤E12345")
+def test_a_changed_plate_leaves_the_old_one_known_at_the_exit_for_three_days(conn: Connection, home: str) -> None:
+    old = residents.add_vehicle(conn, "chen", home, "粤E12345", has_fixed_space=True)
     new = residents.edit_vehicle(conn, "chen", "粤E12345", "粤E54321")
+    now_s = now_ms() // 1000
     view = residents.household(conn, home)
     assert view is not None
-    assert [(car.id, car.plate, car.state) for car in view.vehicles] == [
-        (new, "粤E54321", "active"),
-        (old, "粤E12345", "revoked"),
-    ]
-    assert "粤E54321" in view.vehicles[1].note
+    assert [(car.id, car.plate) for car in view.vehicles] == [(new, "粤E54321"), (old, "粤E12345")]
+    fresh, gone = view.vehicles
+    assert (fresh.has_fixed_space, gone.has_fixed_space) == (True, False)
+    assert residents.standing(gone.state, gone.valid_from_s, gone.valid_until_s, now_s) == "expired"
+    assert gone.exit_until_s is not None
+    assert abs(gone.exit_until_s - now_s - 3 * 86_400) <= 5
+    assert "粤E54321" in gone.note
     assert ("danzao", True) in _dirty(conn)
-    back = residents.edit_vehicle(conn, "chen", new, "粤E12345")
-    assert (back, _state(conn, old), _state(conn, new)) == (old, "active", "revoked")
     with pytest.raises(RefusedError, match="anew"):
-        residents.edit_vehicle(conn, "chen", new, "粤E11111")
+        residents.edit_vehicle(conn, "chen", old, "粤E11111")
+    back = residents.edit_vehicle(conn, "chen", new, "粤E12345")
+    view = residents.household(conn, home)
+    assert view is not None
+    assert (back, view.vehicles[0].id, view.vehicles[0].valid_until_s) == (old, old, None)
+    assert view.vehicles[0].exit_until_s is None
+
+
+def test_a_plate_in_its_days_of_grace_warns_nobody_and_may_be_registered_by_its_next_owner(
+    conn: Connection, home: str
+) -> None:
+    residents.add_vehicle(conn, "chen", home, "粤E12345")
+    residents.edit_vehicle(conn, "chen", "粤E12345", "粤E12346")
+    assert [near.plate for near in residents.near_vehicles(conn, "danzao", "粤E12345")] == ["粤E12346"]
+    assert residents.near_vehicles(conn, "danzao", "粤E12346") == ()
+    other = residents.add_household(conn, "chen", "danzao", "9", "9", "909")
+    residents.add_vehicle(conn, "chen", other, "粤E12345")
+    view = residents.household(conn, home)
+    assert view is not None
+    assert [car.plate for car in view.vehicles] == ["粤E12346"]
+
+
+def test_near_plates_are_told_with_the_door_and_where_they_differ(conn: Connection, home: str) -> None:
+    residents.add_vehicle(conn, "chen", home, "粤E12845")
+    other = residents.add_household(conn, "chen", "danzao", "9", "9", "909")
+    residents.add_vehicle(conn, "chen", other, "粤E12B45")
+    near = residents.near_vehicles(conn, "danzao", "粤E12B45")
+    assert [(one.plate, one.is_lookalike, one.places) for one in near] == [("粤E12845", True, (4,))]
+    assert near[0].words("粤E12B45", "en") == f"粤E12845, {near[0].door}: look alike (B/8)"
+    assert "形近(B/8)" in near[0].words("粤E12B45", "zh")
+    apart = residents.near_vehicles(conn, "danzao", "粤E12345")
+    assert {one.plate for one in apart} == {"粤E12845", "粤E12B45"}
+    assert not any(one.is_lookalike for one in apart)
+
+
+def test_a_key_that_had_another_holder_keeps_none_of_what_it_was_given(conn: Connection, home: str) -> None:
+    car = residents.add_vehicle(conn, "chen", home, "粤E12345", has_fixed_space=True)
+    old = {"uses": 1, "max_stay_s": 900, "profile": "visitor", "asks_guard": True, "exit_until_s": 5}
+    conn.execute(update(tables.credentials).where(tables.credentials.c.id == car).values(**old))
+    residents.revoke_vehicle(conn, "chen", car)
+    other = residents.add_household(conn, "chen", "danzao", "9", "9", "909")
+    assert residents.add_vehicle(conn, "chen", other, "粤E12345") == car
+    row = conn.execute(select(tables.credentials).where(tables.credentials.c.id == car)).one()
+    assert (row.uses, row.max_stay_s, row.profile, row.exit_until_s) == (None, 0, "resident", None)
+    assert (bool(row.has_fixed_space), bool(row.asks_guard)) == (False, False)
 
 
 def test_a_colour_alone_changes_in_place(conn: Connection, home: str) -> None:

@@ -72,7 +72,7 @@
     return true;
   }
   function dialogShown() {
-    var box = $("dialog"), first = box.querySelector("[autofocus], input:checked, .body input:not([type=hidden]), [role=dialog] h2");
+    var box = $("dialog"), first = box.querySelector("[aria-invalid], [autofocus], input[type=radio]:checked, .body input:not([type=hidden]), [role=dialog] h2");
     if (first) { first.focus(); }
   }
   function keepFocus(event) {
@@ -116,6 +116,13 @@
       history.back();
       return;
     }
+    if (target.closest("[data-print]")) {
+      document.body.classList.add("print-pass");
+      window.print();
+      document.body.classList.remove("print-pass");
+      return;
+    }
+    if (target.hasAttribute("data-select")) { target.select(); }
     var row = target.closest("tr[data-href]");
     if (row && !target.closest("a, button, input, form") && !String(window.getSelection())) { location.href = row.getAttribute("data-href"); }
     each(document.querySelectorAll("details.menu[open]"), function (menu) { if (!menu.contains(target)) { menu.removeAttribute("open"); } });
@@ -123,10 +130,11 @@
 
   document.addEventListener("change", function (event) {
     if (event.target.hasAttribute("data-quiet")) { event.stopPropagation(); }
+    if (event.target.hasAttribute("data-go")) { event.target.form.submit(); }
   }, true);
 
   // --- keys ----------------------------------------------------------------------------------------------------
-  var went = 0, places = { e: "/events", d: "/gates", p: "/people" };
+  var went = 0, places = { e: "/events", d: "/gates", p: "/people", i: "/inside", r: "/rules" };
   document.addEventListener("keydown", function (event) {
     var target = event.target, key = event.key;
     if (key === "Tab") { keepFocus(event); return; }

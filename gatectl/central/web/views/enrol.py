@@ -1,35 +1,17 @@
 """Enrolment: households, people, cards and vehicles are added, changed and revoked."""
 
-from collections.abc import Callable
 from urllib.parse import quote
 
 from starlette.responses import Response
 
 from gatectl.central import desk, residents
 from gatectl.central.residents import MemberRow, VehicleRow
-from gatectl.central.web.forms import Choice, Field, FormPage
+from gatectl.central.web.forms import Choice, Field, FormPage, at_field, site_seconds
 from gatectl.central.web.guard import Visit
-from gatectl.central.web.pages import render
-from gatectl.central.web.views.people import back_to, view_of
+from gatectl.central.web.views import forms
+from gatectl.central.web.views.people import back_to, member_of, vehicle_of, view_of
 from gatectl.core.model import PlateColour
-from gatectl.errors import NotFoundError, RefusedError
-
-
-def _show(visit: Visit, page: FormPage, mistake: str = "") -> Response:
-    return render(visit, "form.html", status=422 if mistake else 200, page=page, form=visit.form, mistake=mistake)
-
-
-def _try(visit: Visit, page: FormPage, act: Callable[[], Response]) -> Response:
-    """Do it, or show the form again with what was typed and what is wrong."""
-    savepoint = visit.conn.begin_nested()
-    try:
-        response = act()
-    except RefusedError as error:
-        savepoint.rollback()
-        return _show(visit, page, error.words(visit.words.language))
-    savepoint.commit()
-    return response
-
+from gatectl.core.plates import normalise
 
 # --- households ------------------------------------------------------------------------------------
 
@@ -51,7 +33,7 @@ def _household_page(visit: Visit) -> FormPage:
 
 def new_household(visit: Visit) -> Response:
     """The form for a household."""
-    return _show(visit, _household_page(visit))
+    return forms.show(visit, _household_page(visit))
 
 
 def add_household(visit: Visit) -> Response:
@@ -69,7 +51,7 @@ def add_household(visit: Visit) -> Response:
         )
         return back_to(made, "household_added")
 
-    return _try(visit, _household_page(visit), act)
+    return forms.attempt(visit, _household_page(visit), act)
 
 
 # --- people ----------------------------------------------------------------------------------------
@@ -114,16 +96,9 @@ def _person_page(visit: Visit, member: MemberRow | None) -> FormPage:
     )
 
 
-def _member(visit: Visit) -> MemberRow:
-    for member in view_of(visit).members:
-        if member.id == visit.param("person"):
-            return member
-    raise NotFoundError("no such person in this household", zh="该户没有这位住户")
-
-
 def new_person(visit: Visit) -> Response:
     """The form for a member."""
-    return _show(visit, _person_page(visit, None))
+    return forms.show(visit, _person_page(visit, None))
 
 
 def add_person(visit: Visit) -> Response:
@@ -143,17 +118,17 @@ def add_person(visit: Visit) -> Response:
             residents.edit_person(visit.conn, visit.actor, made, extended_open=True)
         return back_to(home_id, "person_added")
 
-    return _try(visit, _person_page(visit, None), act)
+    return forms.attempt(visit, _person_page(visit, None), act)
 
 
 def edit_person(visit: Visit) -> Response:
     """The form with what is known."""
-    return _show(visit, _person_page(visit, _member(visit)))
+    return forms.show(visit, _person_page(visit, member_of(visit)))
 
 
 def save_person(visit: Visit) -> Response:
     """Change a member."""
-    member, form = _member(visit), visit.form
+    member, form = member_of(visit), visit.form
 
     def act() -> Response:
         residents.edit_person(
@@ -167,14 +142,14 @@ def save_person(visit: Visit) -> Response:
         )
         return back_to(visit.param("household"), "person_saved")
 
-    return _try(visit, _person_page(visit, member), act)
+    return forms.attempt(visit, _person_page(visit, member), act)
 
 
 def confirm_remove_person(visit: Visit) -> Response:
     """Ask before a member leaves; says how many cards die with it."""
-    member, home = _member(visit), view_of(visit)
+    member, home = member_of(visit), view_of(visit)
     cards = sum(card.person_id == member.id and card.state != "revoked" for card in home.cards)
-    return _show(
+    return forms.show(
         visit,
         FormPage(
             title=visit.words("enrol.remove_person"),
@@ -189,7 +164,7 @@ def confirm_remove_person(visit: Visit) -> Response:
 
 def remove_person(visit: Visit) -> Response:
     """Take a member out and revoke the member's cards."""
-    residents.remove_person(visit.conn, visit.actor, _member(visit).id)
+    residents.remove_person(visit.conn, visit.actor, member_of(visit).id)
     return back_to(visit.param("household"), "person_removed")
 
 
@@ -197,30 +172,56 @@ def remove_person(visit: Visit) -> Response:
 
 
 def _card_page(visit: Visit) -> FormPage:
-    member, home = _member(visit), view_of(visit)
+    member, home = member_of(visit), view_of(visit)
     return FormPage(
         title=visit.words("enrol.card"),
         subtitle=f"{member.name} · {home.door}",
         action=f"/households/{home.id}/people/{member.id}/card",
         back=f"/households/{home.id}",
-        fields=(Field("number", visit.words("enrol.card_number"), hint=visit.words("enrol.card_hint")),),
+        fields=(
+            Field("number", visit.words("enrol.card_number"), hint=visit.words("enrol.card_hint")),
+            Field(
+                "no_plate",
+                visit.words("enrol.no_plate"),
+                kind="checkbox",
+                is_required=False,
+                hint=visit.words("enrol.no_plate_hint"),
+            ),
+            Field(
+                "until",
+                visit.words("enrol.card_until"),
+                kind="date",
+                is_required=False,
+                hint=visit.words("enrol.card_until_hint"),
+            ),
+        ),
     )
 
 
 def new_card(visit: Visit) -> Response:
     """The form that a USB reader types a number into."""
-    return _show(visit, _card_page(visit))
+    return forms.show(visit, _card_page(visit))
 
 
 def issue_card(visit: Visit) -> Response:
     """发卡 or 补卡: give a member a card."""
-    member = _member(visit)
+    member = member_of(visit)
 
     def act() -> Response:
-        made = residents.issue_card(visit.conn, visit.actor, member.id, visit.form.get("number", ""))
+        with at_field("until"):
+            until_s = site_seconds(visit.form.get("until", ""), is_end=True)
+        with at_field("number"):
+            made = residents.issue_card(
+                visit.conn,
+                visit.actor,
+                member.id,
+                visit.form.get("number", ""),
+                has_no_plate=bool(visit.form.get("no_plate")),
+                until_s=until_s,
+            )
         return back_to(visit.param("household"), "card_issued", f"&card={made}")
 
-    return _try(visit, _card_page(visit), act)
+    return forms.attempt(visit, _card_page(visit), act)
 
 
 # --- vehicles --------------------------------------------------------------------------------------
@@ -231,6 +232,13 @@ def _vehicle_page(visit: Visit, vehicle: VehicleRow | None) -> FormPage:
     path = f"/households/{home.id}/vehicles/" + (f"{vehicle.id}/edit" if vehicle else "new")
     colours = [Choice("", visit.words("enrol.colour_auto"))]
     colours += [Choice(colour, visit.words.code("colour", colour)) for colour in PlateColour]
+    space = Field(
+        "fixed_space",
+        visit.words("enrol.fixed_space"),
+        kind="checkbox",
+        is_required=False,
+        hint=visit.words("enrol.fixed_space_hint"),
+    )
     return FormPage(
         title=visit.words("enrol.edit_vehicle") if vehicle else visit.words("enrol.vehicle"),
         subtitle=f"{visit.words.name_of(home.site_zh, home.site_en)} {home.door}",
@@ -250,6 +258,7 @@ def _vehicle_page(visit: Visit, vehicle: VehicleRow | None) -> FormPage:
                 choices=tuple(colours),
                 is_required=False,
             ),
+            *([] if vehicle else [space]),
         ),
     )
 
@@ -259,21 +268,15 @@ def _colour(visit: Visit) -> PlateColour | None:
     return PlateColour(value) if value in set(PlateColour) else None
 
 
-def _vehicle(visit: Visit) -> VehicleRow:
-    for vehicle in view_of(visit).vehicles:
-        if vehicle.id == visit.param("vehicle"):
-            return vehicle
-    raise NotFoundError("no such vehicle in this household", zh="该户没有这辆车")
-
-
 def _near(visit: Visit) -> str:
-    near = residents.near_plates(visit.conn, view_of(visit).site_id, visit.form.get("plate", ""))
-    return f"&near={quote(','.join(near[:5]))}" if near else ""
+    near = residents.near_vehicles(visit.conn, view_of(visit).site_id, visit.form.get("plate", ""))
+    plate = normalise(visit.form.get("plate", ""))
+    return f"&plate={quote(plate)}" if near else ""
 
 
 def new_vehicle(visit: Visit) -> Response:
     """The form for a vehicle."""
-    return _show(visit, _vehicle_page(visit, None))
+    return forms.show(visit, _vehicle_page(visit, None))
 
 
 def add_vehicle(visit: Visit) -> Response:
@@ -281,32 +284,41 @@ def add_vehicle(visit: Visit) -> Response:
     home_id = visit.param("household")
 
     def act() -> Response:
-        residents.add_vehicle(visit.conn, visit.actor, home_id, visit.form.get("plate", ""), _colour(visit))
+        with at_field("plate"):
+            residents.add_vehicle(
+                visit.conn,
+                visit.actor,
+                home_id,
+                visit.form.get("plate", ""),
+                _colour(visit),
+                has_fixed_space=bool(visit.form.get("fixed_space")),
+            )
         return back_to(home_id, "vehicle_added", _near(visit))
 
-    return _try(visit, _vehicle_page(visit, None), act)
+    return forms.attempt(visit, _vehicle_page(visit, None), act)
 
 
 def edit_vehicle(visit: Visit) -> Response:
     """The form with the plate as it is."""
-    return _show(visit, _vehicle_page(visit, _vehicle(visit)))
+    return forms.show(visit, _vehicle_page(visit, vehicle_of(visit)))
 
 
 def save_vehicle(visit: Visit) -> Response:
     """Change the plate; the old one stays in the history, revoked."""
-    vehicle = _vehicle(visit)
+    vehicle = vehicle_of(visit)
 
     def act() -> Response:
-        residents.edit_vehicle(visit.conn, visit.actor, vehicle.id, visit.form.get("plate", ""), _colour(visit))
+        with at_field("plate"):
+            residents.edit_vehicle(visit.conn, visit.actor, vehicle.id, visit.form.get("plate", ""), _colour(visit))
         return back_to(visit.param("household"), "vehicle_saved", _near(visit))
 
-    return _try(visit, _vehicle_page(visit, vehicle), act)
+    return forms.attempt(visit, _vehicle_page(visit, vehicle), act)
 
 
 def confirm_revoke_vehicle(visit: Visit) -> Response:
     """Ask before a vehicle loses its right."""
-    vehicle, home = _vehicle(visit), view_of(visit)
-    return _show(
+    vehicle, home = vehicle_of(visit), view_of(visit)
+    return forms.show(
         visit,
         FormPage(
             title=visit.words("enrol.revoke_vehicle"),
@@ -321,5 +333,5 @@ def confirm_revoke_vehicle(visit: Visit) -> Response:
 
 def revoke_vehicle(visit: Visit) -> Response:
     """Take the vehicle's right away."""
-    residents.revoke_vehicle(visit.conn, visit.actor, _vehicle(visit).id)
+    residents.revoke_vehicle(visit.conn, visit.actor, vehicle_of(visit).id)
     return back_to(visit.param("household"), "vehicle_revoked")

@@ -250,7 +250,7 @@ def _export_page(visit: Visit) -> FormPage:
 
 def ask_csv(visit: Visit) -> Response:
     """The form before an export."""
-    return render(visit, "form.html", page=_export_page(visit), form={}, mistake="")
+    return render(visit, "form.html", page=_export_page(visit), form={}, mistake="", wrong="")
 
 
 def as_csv(visit: Visit) -> Response:
@@ -264,7 +264,7 @@ def as_csv(visit: Visit) -> Response:
         raise HTTPException(400, error.words(visit.words.language)) from error
     except RefusedError as error:
         mistake = error.words(visit.words.language)
-        return render(visit, "form.html", status=422, page=_export_page(visit), form=form, mistake=mistake)
+        return render(visit, "form.html", status=422, page=_export_page(visit), form=form, mistake=mistake, wrong="")
     name = f"gatectl-events-{present.local(present.now_ms()):%Y%m%d-%H%M%S}.csv"
 
     def lines() -> Iterator[str]:

@@ -2,11 +2,11 @@
 
 from starlette.responses import RedirectResponse, Response
 
-from gatectl.central import desk, gates, residents
+from gatectl.central import desk, gates, residents, rule_view
 from gatectl.central.audit import write_audit
 from gatectl.central.eventlog import EventQuery
 from gatectl.central.eventlog import search as search_events
-from gatectl.central.residents import CardRow, HouseholdView
+from gatectl.central.residents import CardRow, HouseholdView, MemberRow, VehicleRow
 from gatectl.central.web.guard import Visit
 from gatectl.central.web.pages import render
 from gatectl.core.model import GrantState
@@ -45,6 +45,7 @@ def household(visit: Visit) -> Response:
     is_revealed = visit.may("manager")
     if is_revealed:
         write_audit(visit.conn, visit.actor, "household.reveal", home.id, home.door)
+    plate = visit.request.query_params.get("plate", "")[:20]
     recent = search_events(visit.conn, EventQuery(household=home.id, limit=8)).rows
     return render(
         visit,
@@ -55,7 +56,11 @@ def household(visit: Visit) -> Response:
         recent=recent,
         done=visit.request.query_params.get("done", ""),
         done_card=visit.request.query_params.get("card", ""),
-        near=[part for part in visit.request.query_params.get("near", "").split(",") if part][:5],
+        near=residents.near_vehicles(visit.conn, home.site_id, plate)[:5] if plate else (),
+        near_to=plate,
+        level_names={
+            level.id: visit.words.name(level) or level.id for level in rule_view.level_rules(visit.conn, home.site_id)
+        },
     )
 
 
@@ -76,6 +81,22 @@ def card_of(visit: Visit, home: HouseholdView) -> CardRow:
         if card.id == visit.param("card"):
             return card
     raise NotFoundError("no such card in this household", zh="该户没有这张卡")
+
+
+def member_of(visit: Visit) -> MemberRow:
+    """The member in the path, if it is this household's. Raises NotFoundError."""
+    for member in view_of(visit).members:
+        if member.id == visit.param("person"):
+            return member
+    raise NotFoundError("no such person in this household", zh="该户没有这位住户")
+
+
+def vehicle_of(visit: Visit) -> VehicleRow:
+    """The vehicle in the path, if it is this household's. Raises NotFoundError."""
+    for vehicle in view_of(visit).vehicles:
+        if vehicle.id == visit.param("vehicle"):
+            return vehicle
+    raise NotFoundError("no such vehicle in this household", zh="该户没有这辆车")
 
 
 def _confirm(visit: Visit, action: str) -> Response:
