@@ -174,6 +174,7 @@ static void obey_pulse(const struct pulse *order, uint32_t now_us) {
 
 static void obey_lane_config(const struct lane_config *config) {
     if (config->channel >= BOARD_CHANNELS) return;
+    link_host_spoke();
     uint8_t shift = (uint8_t)(2 * config->channel);
     uint8_t kept = (uint8_t)store_get(STORE_CONFIG) & (uint8_t) ~(3u << shift);
     store_set_flags(STORE_CONFIG, 8, kept | (uint8_t)(config->on_host_loss << shift));

@@ -57,6 +57,10 @@ bool link_is_lease_held(void) { return is_lease_held; }
 
 uint32_t link_unfed_ms(void) { return now - fed_ms; }
 
+void link_host_spoke(void) {
+    if (!is_lease_held) fed_ms = now; /* the lease is fed by heartbeats alone */
+}
+
 /* --- what goes out: as much as the serial queue has room for, the rest at the next tick --- */
 
 static bool send_frame(uint8_t id, uint8_t seq, const uint8_t *fields, uint8_t length) {

@@ -25,5 +25,7 @@ bool link_is_lease_held(void);
 
 /* How long ago the lease was last fed, or the bridge started. */
 uint32_t link_unfed_ms(void);
+/* A host declares its lanes: it is there, though its controller has not fed the lease yet. */
+void link_host_spoke(void);
 
 #endif

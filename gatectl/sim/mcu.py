@@ -308,6 +308,7 @@ class SimMcu:
         elif isinstance(message, Indicate) and message.channel < len(self._lanes):
             self._lanes[message.channel].lamp = message.lamp
         elif isinstance(message, LaneConfig) and message.channel < len(self._lanes):
+            self._link.host_spoke()
             self._lanes[message.channel].on_host_loss = message.on_host_loss
         elif isinstance(message, ReleaseFire) and message.channel < len(self._lanes):
             self._release_fire(self._lanes[message.channel])

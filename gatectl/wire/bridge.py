@@ -347,6 +347,11 @@ class DeviceLink(ReliableEnd):
         uptime_ms = (self._now_ns - (self._start_ns or self._now_ns)) // _MS_NS
         self.send_once(Alive(self.session, self.is_lease_held, uptime_ms & 0xFFFF_FFFF))
 
+    def host_spoke(self) -> None:
+        """A host declares its lanes: it is there, though its controller has not fed the lease yet."""
+        if not self.is_lease_held:
+            self._fed_ns = self._now_ns
+
     def unfed_ms(self) -> int:
         """How long ago the controller last fed the lease (or the bridge started)."""
         return (self._now_ns - max(self._fed_ns, self._start_ns or 0)) // _MS_NS

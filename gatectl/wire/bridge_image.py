@@ -25,7 +25,7 @@ _DATA, _END = 0, 1
 _CRC_START = 0xFFFF
 
 RELEASED: Mapping[str, str] = {
-    "1.0.0": "6aa4abc0bf3c09884f52c022a360e28f85bd3594772b602a15a0e6816a57087d",
+    "1.0.0": "04e18726f9173e296824e27e463d2ec40ecc366e5a8b2ddb238fa0a6465cc60d",
 }
 """Version -> SHA-256 (`ident`) of every image that was released; `make -C firmware_bridge release` prints the line."""
 

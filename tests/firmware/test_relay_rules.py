@@ -233,6 +233,18 @@ def test_lost_host_opens_a_fail_safe_lane_after_ten_seconds_and_moves_no_other(r
     rig.until(lambda: not rig.bench.closed(1), 3000)
 
 
+def test_host_that_comes_late_declares_a_fail_safe_lane_and_nothing_moves(alone: Rig) -> None:
+    """A computer takes longer to boot than ten seconds: its first word must not lift the arm."""
+    alone.pass_ms(15_000)
+    alone.is_feeding = False
+    alone.greet()
+    alone.link.configure_lane(1, OnHostLoss.FAIL_SAFE)
+    alone.pass_ms(500)  # its controller comes up after its link
+    alone.is_feeding = True
+    alone.pass_ms(3_000)
+    assert alone.bench.moved == []
+
+
 def test_undeclared_lane_stays_as_it_is_without_a_host(alone: Rig) -> None:
     alone.pass_ms(15_000)
     assert alone.bench.moved == []
