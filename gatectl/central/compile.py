@@ -2,11 +2,12 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Row, Select, and_, literal, or_, select
+from sqlalchemy import Connection, Select, and_, literal, or_, select
 
 from gatectl.central import tables
+from gatectl.central.database import raw_rows
 from gatectl.core.model import (
     AccessLevel,
     Area,
@@ -44,25 +45,36 @@ NO_CALENDAR = Calendar()
 _ACTIVE = b"\xa5state\xa6active"
 """In the bytes of every grant that is valid."""
 _IN_CHUNK = 500
-_GRANT_COLUMNS = (
-    "id",
-    "key",
-    "state",
-    "profile",
-    "cardholder_id",
-    "household_id",
-    "valid_from_s",
-    "valid_until_s",
-    "exit_until_s",
-    "colour",
-    "max_stay_s",
-    "uses",
-    "has_fixed_space",
-    "asks_guard",
-    "is_duress",
-    "has_no_plate",
-)
-"""Of the table `credentials`: all that a grant is made of."""
+
+
+class _Source(NamedTuple):
+    """What a grant is made of: columns of `credentials`, then of the person and of the household."""
+
+    id: str
+    key: str
+    state: str
+    profile: str
+    cardholder_id: str | None
+    household_id: str
+    valid_from_s: int | None
+    valid_until_s: int | None
+    exit_until_s: int | None
+    colour: str | None
+    max_stay_s: int
+    uses: int | None
+    has_fixed_space: bool
+    asks_guard: bool
+    is_duress: bool
+    has_no_plate: bool
+    extended_open: bool | None
+    removed_at: int | None
+    person_profile: str | None
+    closed_at: int | None
+    tenancy_until_s: int | None
+
+
+_GRANT_COLUMNS = _Source._fields[:16]
+"""Of the table `credentials`."""
 _GUESTS = frozenset({Profile.VISITOR, Profile.COURIER, Profile.DECORATOR})
 """Their cars are not the household's: its cards do not open for them."""
 
@@ -98,9 +110,9 @@ class ListCompiler:
         """What `compile_rows` gives, as bytes alone."""
         levels = _levels_given(conn, site_id)
         grants: dict[str, tuple[int, str, bytes, str]] = {}
-        for row in conn.execute(_grant_query(site_id)):
+        for row in map(_Source._make, raw_rows(conn, _grant_query(site_id))):
             given = levels.get(row.id, ())
-            mark = hash((tuple(row), tuple(given)))
+            mark = hash((row, tuple(given)))
             known = self._grants.get(row.id)
             grants[row.id] = (
                 known if known is not None and known[0] == mark else _encoded(mark, _grant(row, tuple(given)))
@@ -148,7 +160,7 @@ def compile_urgent(conn: Connection, site_id: str, since_ms: int) -> dict[str, b
     for start in range(0, len(ordered), _IN_CHUNK):
         part = ordered[start : start + _IN_CHUNK]
         levels = _levels_given(conn, site_id, part)
-        found = conn.execute(_grant_query(site_id).where(cred.id.in_(part)))
+        found = map(_Source._make, raw_rows(conn, _grant_query(site_id).where(cred.id.in_(part))))
         rows += [grant_row(_grant(row, tuple(levels.get(row.id, ())))) for row in found]
     return {row_key(row): encode_row(row) for row in rows}
 
@@ -194,7 +206,7 @@ def _levels_given(conn: Connection, site_id: str, only: Sequence[str] = ()) -> d
     if only:
         query = query.where(given.credential_id.in_(only))
     levels: dict[str, list[str]] = {}
-    for credential_id, level_id in conn.execute(query):
+    for credential_id, level_id in raw_rows(conn, query):
         levels.setdefault(credential_id, []).append(level_id)
     return levels
 
@@ -218,7 +230,7 @@ def _grant_query(site_id: str) -> Select[tuple[Any, ...]]:
     )
 
 
-def _grant(row: Row[tuple[object, ...]], levels: tuple[str, ...]) -> Grant:
+def _grant(row: _Source, levels: tuple[str, ...]) -> Grant:
     state = GrantState(row.state)
     if state is GrantState.ACTIVE and (row.removed_at is not None or row.closed_at is not None):
         state = GrantState.REVOKED  # it stays in the list, so that the gate can say why

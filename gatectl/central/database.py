@@ -12,7 +12,7 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
-from sqlalchemy import Connection, Engine, Insert, Table, create_engine, event, make_url
+from sqlalchemy import Connection, Engine, Insert, Select, Table, create_engine, event, make_url
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.dialects.postgresql import psycopg
 from sqlalchemy.exc import ArgumentError, OperationalError, SQLAlchemyError
@@ -162,6 +162,17 @@ def _all_text(
     how = psycopg.dialect() if is_server else sqlite.dialect()  # type: ignore[no-untyped-call]
     compiled = whole.compile(dialect=how, column_keys=names)
     return str(compiled), tuple(compiled.positiontup or ())
+
+
+def raw_rows(conn: Connection, query: Select[Any]) -> Iterator[tuple[Any, ...]]:
+    """A query's rows as the driver makes them, for those that are many: half the time, and no type is converted."""
+    compiled = query.compile(dialect=conn.dialect, compile_kwargs={"literal_binds": True})
+    cursor: Any = conn.connection.cursor()
+    try:
+        cursor.execute(str(compiled))
+        yield from cursor
+    finally:
+        cursor.close()
 
 
 def insert_new(conn: Connection, table: Table, *keys: str) -> Insert:

@@ -10,11 +10,12 @@ from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from sqlalchemy import Connection, Integer, bindparam, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, Integer, bindparam, delete, func, insert, select, update
 
 from gatectl.central import tables
 from gatectl.central.audit import mark_dirty
 from gatectl.central.compile import NO_CALENDAR, ListCompiler, compile_rows, compile_urgent
+from gatectl.central.database import raw_rows
 from gatectl.central.snapshot_shelf import SnapshotShelf
 from gatectl.core.model import Calendar, GrantState
 from gatectl.wire.buckets import MAX_REPAIRED, Repair, bucket_of, bucket_sums, differing, encode_repair, read_sums
@@ -63,10 +64,6 @@ _REISSUE_AFTER = timedelta(days=1)
 DELTAS_KEPT = 500
 MAX_DELTA_CHANGES = 500
 _BATCH_MS = 1000
-_LATER_MS = 3000
-"""After something urgent was sent on its own: until everything is looked at."""
-_PUT_OFF = 20
-"""So many urgent changes in a row put that off, and no more."""
 _CLOCK_SLACK_MS = 2000
 """Between a row's `changed_at` and the mark that it was changed."""
 JITTER_A_GATE_S = 0.1
@@ -115,10 +112,7 @@ def due_sites(conn: Connection, now_ms: int) -> tuple[Due, ...]:
     return tuple(
         Due(row.site_id, is_urgent=bool(row.urgent))
         for row in conn.execute(grouped)
-        if row.urgent
-        or row.n >= MAX_DELTA_CHANGES
-        or now_ms >= row.oldest + _BATCH_MS
-        or row.oldest > now_ms + 2 * _LATER_MS  # the clock was put back
+        if row.urgent or row.n >= MAX_DELTA_CHANGES or not row.oldest <= now_ms < row.oldest + _BATCH_MS
     )
 
 
@@ -145,8 +139,7 @@ def plan(conn: Connection, site_id: str, compiler: ListCompiler, calendar: Calen
     noted = list(conn.execute(select(dirty.id).where(dirty.site_id == site_id)).scalars())
     stand = _stand(conn, site_id)
     new = compiler.rows(conn, site_id, calendar)
-    found = conn.execute(select(rows.row_key, rows.row).where(rows.site_id == site_id))
-    old: dict[str, bytes] = {row.row_key: row.row for row in found}
+    old: dict[str, bytes] = dict(raw_rows(conn, select(rows.row_key, rows.row).where(rows.site_id == site_id)))
     put = {name: data for name, data in new.items() if old.get(name) != data}
     gone = sorted(old.keys() - new.keys())
     return Plan(site_id, stand, {name: old[name] for name in (*put, *gone) if name in old}, put, gone, noted)
@@ -186,11 +179,14 @@ def refresh(
 def refresh_urgent(conn: Connection, site_id: str, key: Ed25519PrivateKey, at: datetime) -> tuple[SealedDelta, ...]:
     """Only rights that were withdrawn, made or changed just now, and what is not about credentials: milliseconds.
 
-    A transaction as for `refresh`, which still looks at everything, some seconds after the last of a row of these.
+    A transaction as for `refresh`, which still looks at everything, a second later: the marks become ordinary ones.
     """
-    since_ms = _put_off(conn, site_id, _ms(at))
+    dirty = tables.list_dirty
+    of_site = dirty.c.site_id == site_id
+    since_ms = conn.execute(select(func.min(dirty.c.made_at)).where(of_site)).scalar()
+    conn.execute(update(dirty).where(of_site, dirty.c.is_urgent).values(is_urgent=False))
     stand = _stand(conn, site_id)
-    if stand is None:
+    if stand is None or since_ms is None:
         return ()
     fresh = compile_urgent(conn, site_id, since_ms - _CLOCK_SLACK_MS)
     old = _some_rows(conn, site_id, fresh)
@@ -198,18 +194,6 @@ def refresh_urgent(conn: Connection, site_id: str, key: Ed25519PrivateKey, at: d
     if not put:
         return ()
     return _advance(conn, site_id, stand, {name: old[name] for name in put if name in old}, put, [], key, at)
-
-
-def _put_off(conn: Connection, site_id: str, now_ms: int) -> int:
-    """Urgent marks become ordinary ones that are due later; when the first of what is marked was made (UTC ms)."""
-    dirty = tables.list_dirty
-    of_site, is_later = dirty.c.site_id == site_id, dirty.c.made_at > now_ms
-    made_at = select(func.min(dirty.c.made_at)).where(of_site, ~is_later)
-    since_ms = conn.execute(made_at).scalar()
-    later = conn.execute(select(func.count()).where(of_site, is_later)).scalar_one()
-    chosen = or_(dirty.c.is_urgent, is_later) if later < _PUT_OFF else dirty.c.is_urgent
-    conn.execute(update(dirty).where(of_site, chosen).values(is_urgent=False, made_at=now_ms + _LATER_MS))
-    return now_ms if since_ms is None else int(since_ms)
 
 
 def _some_rows(conn: Connection, site_id: str, names: Iterable[str]) -> dict[str, bytes]:

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from gatectl.core.model import AccessLevel, CredentialKey, GateId, Grant, Grants, GrantState, LaneId, WhitelistView
 from gatectl.edge.clock import SystemClock
 from gatectl.edge.events import EventMaker
 from gatectl.edge.ids import new_id
+from gatectl.edge.keys import KeyRing
 from gatectl.edge.replica_store import ReplicaStore
 from gatectl.edge.store import EventStore
 from gatectl.edge.sync import Sync
@@ -93,7 +94,7 @@ class Central:
         }
         return encode_delta(Delta.model_validate({**fields, **changes}), KEY)
 
-    def repair(self, sums: bytes) -> bytes:
+    def repair(self, sums: bytes, **changes: Any) -> bytes:
         """All rows of the buckets that differ from a gate's."""
         buckets = differing(bucket_sums(self.rows), sums)
         fields = {
@@ -105,19 +106,25 @@ class Central:
             "rows": tuple(row for row in self.rows if bucket_of(row) in buckets),
             "issued": self.issued,
         }
-        return encode_repair(Repair.model_validate(fields), KEY)
+        return encode_repair(Repair.model_validate({**fields, **changes}), KEY)
 
 
 class Gate:
     """A Sync with its surroundings, and what it said."""
 
-    def __init__(self, folder: Path) -> None:
-        self.clock = SystemClock()
+    def __init__(
+        self, folder: Path, roots: tuple[Ed25519PublicKey, ...] = (), clock: SystemClock | None = None
+    ) -> None:
+        self.clock = clock or SystemClock()
         self.store = EventStore(folder / "edge.db")
         self.store.start()
         assert self.store.wait_ready(5)
         maker = EventMaker(GateId("north"), "boot", self.clock, new_id)
-        self.sync = Sync("danzao", ReplicaStore(folder / "acl.db"), (KEY.public_key(),), maker, self.store, self.clock)
+        self.ring = KeyRing((KEY.public_key(),))
+        replica = ReplicaStore(folder / "acl.db")
+        self.sync = Sync("danzao", replica, self.ring, maker, self.store, self.clock, roots)
+        self.followed: list[bool] = []
+        self.sync.follow = self.followed.append
         self.views: list[WhitelistView] = []
         self.said: list[tuple[str, dict[str, Any]]] = []
         self.sync.publish = lambda leaf, payload, _: self.said.append((leaf, json.loads(payload)))
@@ -132,6 +139,9 @@ class Gate:
     def sums(self) -> bytes:
         """The bucket sums of the last request."""
         return read_sums(next(said["sums"] for leaf, said in reversed(self.said) if leaf == "wl/req"))
+
+    def requests(self) -> list[dict[str, Any]]:
+        return [said for leaf, said in self.said if leaf == "wl/req"]
 
     def asked(self) -> list[str]:
         return [said["want"] for leaf, said in self.said if leaf == "wl/req"]
