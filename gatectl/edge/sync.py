@@ -108,7 +108,7 @@ class Sync:
     @property
     def alarm(self) -> str:
         """What is wrong with the list, in words for the heartbeat; "" for nothing. Any thread."""
-        return self._age.words() or self._error
+        return "; ".join(words for words in (self._age.words(), self._error) if words)
 
     def load(self) -> WhitelistView:
         """The view in acl.db, for serving at once; an unreadable file gives an empty one and a snapshot later."""
@@ -287,7 +287,7 @@ class Sync:
         self._asked_s = monotonic()
         if self._intake.is_complete:
             self._take_snapshot(head, self._intake.whole())
-        elif chunk.i == chunk.n - 1 or (not is_shared and self._intake.is_window_full()):
+        elif chunk.i == chunk.n - 1 if is_shared else self._intake.is_window_full():
             self._asked_s = 0.0
 
     def _take_snapshot(self, head: Head, data: bytes) -> None:
